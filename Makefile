@@ -1,0 +1,36 @@
+# Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lessons gpu bench clean
+
+target := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## libtorch into the cache, Python tools into .venv, cargo-nextest and cargo-deny
+	@scripts/setup --tools
+
+demo: ## build, then watch a code model learn to write secure Python; writes out/demo/report.html
+	@scripts/setup
+	cargo build --release --package rampart
+	$(target)/release/rampart demo
+
+test: ## every check a change must pass: format, tidy, licences, clippy, lessons, tests
+	@scripts/setup --tools
+	@scripts/test
+
+lessons: ## check the truth table of every lesson
+	@scripts/setup
+	cargo run --quiet --package rampart -- data validate content/lessons
+
+gpu: ## fetch the CUDA libraries (2.5 GB), which device.kind = "cuda" opens at run time
+	@scripts/setup
+	.venv/bin/python scripts/fetch-libtorch --cuda
+
+bench: ## run the benchmarks
+	@scripts/setup
+	cargo bench --workspace
+
+clean: ## remove what was built here; the cache in ~/.cache/rampart stays
+	cargo clean
+	rm -rf .venv .libtorch .setup.lock

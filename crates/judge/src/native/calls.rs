@@ -1,0 +1,435 @@
+//! What library calls, attributes and subscripts do to a value: sources, sanitizers, and what passes taint on.
+
+use super::{
+    engine::Engine,
+    names,
+    rule::Call,
+    value::{Clean, Literal, Taint, Value, clean, taint},
+};
+use ruff_python_ast::Expr;
+use ruff_text_size::TextRange;
+use std::rc::Rc;
+
+/// Functions after which a value is harmless in some contexts, by the last part of their name.
+const SANITIZERS: &[(&[&str], Clean)] = &[
+    (&["escape_filter_chars", "filter_format", "escape_dn_chars", "escape_rdn"], clean::LDAP),
+    (&["escape_string", "quote_ident", "quote_name", "escape_like", "Identifier", "adapt"], clean::SQL),
+    (&["format_html", "format_html_join", "conditional_escape", "bleach", "strip_tags", "Markup", "escapejs"], clean::HTML),
+    (&["secure_filename", "safe_join", "basename", "get_valid_filename", "sanitize_filename"], clean::PATH),
+    (&["quote_plus", "urlencode", "urlquote"], clean::URL | clean::HTML | clean::CRLF | clean::ARG),
+    (&["url_for", "reverse"], clean::LISTED),
+    (&["jsonify", "htmlsafe_json_dumps"], clean::HTML | clean::CRLF),
+    (&["literal_eval"], clean::CODE),
+    (&["hexdigest", "digest", "hex", "sha256", "sha512", "md5", "sha1", "blake2b", "scrypt", "pbkdf2_hmac", "hashpw", "generate_password_hash", "make_password", "encrypt", "hash", "fernet", "mask", "redact", "anonymize", "checksum"], clean::EVERYTHING & !clean::VERIFIED),
+    (&["min"], clean::LIMIT),
+    (&["lower", "upper", "casefold", "normcase"], clean::CASE),
+    (&["splitlines"], clean::CRLF),
+    (&["translate"], clean::LISTED & !clean::PATH),
+];
+
+/// Words in the name of a function of the project's own that say what it does to its argument.
+const CLEANING: &[&str] = &[
+    "escape", "escaped", "sanitize", "sanitized", "sanitise", "clean", "cleaned", "quote", "quoted", "validate", "valid",
+    "validated", "safe", "normalize", "whitelist", "encode", "strip", "filter", "check", "parameterize", "redact", "mask",
+];
+
+/// Methods whose result has nothing to do with who chose the object.
+const OPAQUE_METHODS: &[&str] = &[
+    "execute", "executemany", "cursor", "fetchone", "fetchall", "fetchmany", "commit", "connect", "scalar", "first",
+    "isalnum", "isdigit", "startswith", "endswith", "exists", "is_file", "is_dir", "count", "index", "find", "save",
+    "write", "append", "add", "remove", "update", "close", "bit_length", "tell", "mkdir", "send", "sendall",
+];
+
+impl<'a> Engine<'a> {
+    /// Value of a call's result.
+    pub(super) fn call_value(&mut self, call: &Call<'a>) -> Value<'a> {
+        self.result(call)
+    }
+
+    fn result(&mut self, call: &Call<'a>) -> Value<'a> {
+        let mut all = Value::constant();
+        call.values().for_each(|v| all.absorb(v));
+        let path: &str = &call.path;
+        let name = call.name;
+        let tainted = |source: Taint| Value::tainted(source, call.range);
+
+        // Fresh, harmless and unpredictable, or bounded by construction.
+        if path.starts_with("secrets.")
+            || matches!(path, "os.urandom" | "uuid.uuid4" | "os.getpid" | "os.getcwd" | "Fernet.generate_key")
+            || path.starts_with("tempfile.")
+        {
+            return Value { loose: clean::LISTED, ..Value::default() };
+        }
+        match path {
+            "input" | "raw_input" | "getpass.getpass" => return tainted(taint::INPUT),
+            "os.environ.get" | "os.getenv" => return tainted(taint::ENV),
+            "traceback.format_exc" | "traceback.format_exception" | "traceback.format_tb" => return tainted(taint::TRACE),
+            "sys.exc_info" => return tainted(taint::ERROR),
+            "time.time" | "time.time_ns" | "datetime.datetime.now" | "datetime.datetime.utcnow" => {
+                return Value { loose: clean::LISTED, clean: clean::LISTED, ..tainted(taint::CLOCK) };
+            }
+            "int" | "float" | "bool" | "ord" | "abs" | "round" | "hash" | "id" | "complex" | "Decimal" => {
+                all.cleanse(clean::NUMBER);
+                return all;
+            }
+            "len" => {
+                return Value { roots: all.roots, loose: clean::LISTED & !clean::NONZERO & !clean::LIMIT, ..Value::default() };
+            }
+            "min" => {
+                all.cleanse(clean::LIMIT);
+                return all;
+            }
+            "str" | "os.fspath" | "os.fsdecode" | "sys.intern" => {
+                let mut value = call.args.first().cloned().unwrap_or_else(Value::constant);
+                value.cleanse(clean::SCALAR);
+                value.path = None;
+                if let Literal::Int(i) = value.literal {
+                    value.text = Some(Rc::from(i.to_string()));
+                }
+                value.literal = Literal::Unknown;
+                return value;
+            }
+            "repr" | "ascii" => {
+                all.cleanse(clean::CRLF | clean::SCALAR);
+                return all;
+            }
+            "bytes" | "bytearray" => {
+                all.bytes = true;
+                if let [one] = call.args.as_slice() {
+                    all.text.clone_from(&one.text);
+                }
+                return all;
+            }
+            "list" | "tuple" | "set" | "frozenset" | "sorted" | "reversed" | "iter" | "enumerate" | "zip" | "map" | "filter"
+            | "dict" | "next" | "sum" | "max" | "copy.copy" | "copy.deepcopy" | "bool.__call__" => return all,
+            "open" | "io.open" | "codecs.open" | "os.fdopen" | "gzip.open" | "bz2.open" | "lzma.open" => {
+                return Value { roots: all.roots, ..Value::default() };
+            }
+            "os.path.join" | "posixpath.join" => return self.path_join(call, all),
+            "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.path.expanduser" | "os.path.expandvars"
+            | "os.path.relpath" | "os.path.dirname" | "os.path.split" | "os.path.splitext" => {
+                if name == "abspath" || name == "realpath" {
+                    all.cleanse(clean::ARG);
+                }
+                all.text = call.args.first().and_then(|a| a.text.clone());
+                return all;
+            }
+            "pathlib.Path" | "pathlib.PurePath" | "pathlib.PurePosixPath" | "pathlib.PosixPath" => {
+                if call.args.len() > 1 {
+                    return Value { path: Some(Rc::from("pathlib.Path()")), ..self.path_join(call, all) };
+                }
+                all.text = call.args.first().and_then(|a| a.text.clone());
+                return all;
+            }
+            "html.escape" | "cgi.escape" | "markupsafe.escape" | "django.utils.html.escape" | "escape"
+            | "xml.sax.saxutils.escape" | "flask.escape" | "werkzeug.utils.escape" | "bleach.clean" | "nh3.clean"
+            | "xml.sax.saxutils.quoteattr" | "saxutils.escape" | "esc" | "tornado.escape.xhtml_escape" => {
+                all.cleanse(clean::HTML);
+                return all;
+            }
+            "re.escape" => {
+                all.cleanse(clean::REGEX);
+                return all;
+            }
+            "shlex.quote" | "pipes.quote" | "shlex.join" => {
+                all.cleanse(clean::SHELL);
+                return all;
+            }
+            "urllib.parse.quote" | "urllib.quote" | "quote" | "requests.utils.quote" => {
+                all.cleanse(clean::URL | clean::HTML | clean::CRLF | clean::ARG);
+                return all;
+            }
+            "json.dumps" => {
+                // Newlines are escaped; what closes a script element is not.
+                all.cleanse(clean::CRLF | clean::SCALAR | clean::SQL);
+                return all;
+            }
+            "json.loads" | "json.load" | "yaml.safe_load" | "urllib.parse.unquote" | "urllib.parse.parse_qs"
+            | "urllib.parse.urlparse" | "urllib.parse.urlsplit" | "urllib.parse.urljoin" | "ast.literal_eval"
+            | "base64.b64decode" | "base64.urlsafe_b64decode" | "bytes.fromhex" | "shlex.split" | "textwrap.dedent"
+            | "urllib.parse.parse_qsl" | "posixpath.normpath" | "unicodedata.normalize" | "cgi.parse_qs"
+            | "email.message_from_string" | "os.path.expanduser.__call__" => {
+                if path == "ast.literal_eval" {
+                    all.cleanse(clean::CODE);
+                }
+                return all;
+            }
+            "base64.b64encode" | "base64.urlsafe_b64encode" | "binascii.hexlify" => {
+                all.cleanse(clean::HTML | clean::SQL | clean::SHELL | clean::CRLF | clean::PATH | clean::LDAP | clean::XPATH);
+                return all;
+            }
+            "struct.unpack" | "struct.unpack_from" | "int.from_bytes" => {
+                return Value { roots: all.roots, ..tainted(taint::SIZE) };
+            }
+            _ => {}
+        }
+        if path.starts_with("random.") || path.starts_with("numpy.random.") {
+            let seeded = path.contains("SystemRandom");
+            return if seeded { Value { loose: clean::LISTED, ..Value::default() } } else { tainted(taint::RANDOM) };
+        }
+        if path.starts_with("hashlib.") || path.starts_with("hmac.") || path.starts_with("bcrypt.") {
+            return Value { loose: clean::EVERYTHING & !clean::VERIFIED & !clean::ARG, roots: all.roots, ..Value::default() };
+        }
+        if is_fetch(path) {
+            return Value { roots: all.roots, ..tainted(taint::NET) };
+        }
+        if matches!(name, "relative_to" | "verify" | "compare_digest" | "check_password" | "full_clean")
+            && let Expr::Attribute(attribute) = call.expr.func.as_ref()
+        {
+            let bits = if name == "relative_to" { clean::PATH } else { clean::VERIFIED };
+            self.restrict_names(&attribute.value, bits);
+            for argument in &call.expr.arguments.args {
+                self.restrict_names(argument, bits);
+            }
+        }
+        if let Some((_, bits)) = SANITIZERS.iter().find(|(names, _)| names.contains(&name)) {
+            let mut value = call.receiver.clone().unwrap_or_else(Value::constant);
+            let method = call.receiver.as_ref().is_some_and(|r| r.from(taint::FOREIGN | taint::RANDOM | taint::CLOCK));
+            if !method {
+                value = all;
+            } else if matches!(name, "lower" | "upper" | "casefold") {
+                // The same text in another case.
+            } else {
+                value.absorb(&all);
+            }
+            value.path = None;
+            value.literal = Literal::Unknown;
+            if value.loose == clean::EVERYTHING && *bits == clean::EVERYTHING & !clean::VERIFIED {
+                value.loose = clean::LISTED;
+            }
+            value.cleanse(*bits);
+            return value;
+        }
+        match &call.receiver {
+            Some(receiver) => self.method(call, receiver, all),
+            None => self.function_result(call, all),
+        }
+    }
+
+    /// Result of a function nobody described.
+    fn function_result(&self, call: &Call<'a>, all: Value<'a>) -> Value<'a> {
+        let mut value = Value { roots: all.roots.clone(), ..Value::default() };
+        if names::words(call.name).any(|w| CLEANING.contains(&w.as_str())) {
+            value.loose = clean::LISTED;
+        }
+        value
+    }
+
+    fn method(&mut self, call: &Call<'a>, receiver: &Value<'a>, all: Value<'a>) -> Value<'a> {
+        let name = call.name;
+        let path: &str = &call.path;
+        let tainted = |source: Taint| Value::tainted(source, call.range);
+        match name {
+            "join" if !receiver.path().starts_with("os") => {
+                let parts = call.args.first().cloned().unwrap_or_default();
+                return self.join_strings(receiver, &parts);
+            }
+            "format" if receiver.text.is_some() => return self.format(receiver, call),
+            "format" | "format_map" => {
+                let mut value = receiver.clone();
+                value.absorb(&all);
+                value.path = None;
+                return value;
+            }
+            "replace" => {
+                let mut value = receiver.clone();
+                value.path = None;
+                let from = call.args.first().map_or("", |a| a.text());
+                if from.contains(['\n', '\r']) {
+                    value.cleanse(clean::CRLF);
+                }
+                if from == "<" {
+                    value.cleanse(clean::HTML);
+                }
+                if from == "/" || from == "\\" {
+                    value.cleanse(clean::PATH);
+                }
+                if from == "'" || from == "\"" {
+                    value.cleanse(clean::XPATH);
+                }
+                value.text = None;
+                return value;
+            }
+            "namelist" | "getnames" | "infolist" | "getmembers" | "getinfo" | "getmember" | "next"
+                if is_archive(receiver.path()) =>
+            {
+                return tainted(taint::ARCHIVE);
+            }
+            "read" | "readline" | "readlines" | "read_text" | "read_bytes" => {
+                let mut value = receiver.clone();
+                value.path = None;
+                value.text = None;
+                if receiver.path().ends_with("open()") || matches!(name, "read_text" | "read_bytes") {
+                    value = tainted(taint::FILE);
+                    value.roots.clone_from(&receiver.roots);
+                }
+                if all.loose == clean::EVERYTHING && !call.args.is_empty() {
+                    value.cleanse(clean::LIMIT);
+                }
+                return value;
+            }
+            "recv" | "recvfrom" => return tainted(taint::NET),
+            "get_argument" | "get_arguments" | "get_query_argument" | "get_body_argument" | "getvalue"
+                if name != "getvalue" || receiver.path().contains("FieldStorage") =>
+            {
+                return tainted(taint::REQUEST);
+            }
+            "encode" | "decode" | "strip" | "lstrip" | "rstrip" | "title" | "capitalize" | "split" | "rsplit"
+            | "partition" | "rpartition" | "removeprefix" | "removesuffix" | "zfill" | "ljust" | "rjust" | "center"
+            | "swapcase" | "items" | "values" | "keys" | "copy" | "pop" | "popitem" | "group" | "groups" | "setdefault"
+            | "get" | "getlist" | "get_json" | "json" | "resolve" | "absolute" | "expanduser" | "as_posix" | "tobytes"
+            | "to_dict" | "dict" | "with_suffix" | "getvalue" | "model_dump" | "expandtabs" => {
+                let mut value = receiver.clone();
+                value.path = None;
+                value.literal = Literal::Unknown;
+                match name {
+                    "encode" | "decode" => value.bytes = name == "encode",
+                    "strip" | "lstrip" | "rstrip" | "title" | "capitalize" | "swapcase" => {}
+                    "resolve" | "absolute" | "expanduser" | "as_posix" => value.path.clone_from(&receiver.path),
+                    _ => value.text = None,
+                }
+                if name == "get" {
+                    self.get_result(call, receiver, &mut value);
+                }
+                if name == "resolve" {
+                    value.cleanse(clean::ARG);
+                }
+                return value;
+            }
+            "joinpath" => {
+                let mut value = receiver.clone();
+                let foreign = self.dirty(&all, taint::FOREIGN, clean::PATH);
+                value.absorb(&all);
+                value.path = Some(Rc::from("pathlib.Path()"));
+                value.text = None;
+                if foreign {
+                    value.taint |= taint::JOINED;
+                }
+                return value;
+            }
+            _ => {}
+        }
+        if OPAQUE_METHODS.contains(&name) || name.starts_with("is") || name.starts_with("has_") {
+            return Value { roots: all.roots, ..Value::default() };
+        }
+        // A method of a module or class is a function.
+        if receiver.taint == 0 {
+            let mut value = Value { roots: all.roots, ..Value::default() };
+            if names::words(name).any(|w| CLEANING.contains(&w.as_str())) {
+                value.loose = clean::LISTED;
+            }
+            if let "flask.request.get_json" | "flask.request.get_data" = path {
+                return tainted(taint::REQUEST);
+            }
+            return value;
+        }
+        let mut value = Value { path: None, text: None, literal: Literal::Unknown, ..receiver.clone() };
+        value.absorb(&Value { taint: 0, ..Value::default() });
+        for root in all.roots {
+            if value.roots.len() < 8 && !value.roots.contains(&root) && value.taint == 0 {
+                value.roots.push(root);
+            }
+        }
+        value
+    }
+
+    /// `mapping.get(key, default)`: a web form with `type=int` holds numbers.
+    fn get_result(&self, call: &Call<'a>, receiver: &Value<'a>, value: &mut Value<'a>) {
+        if let Some(kind) = call.keyword("type")
+            && matches!(kind.path(), "int" | "float" | "bool")
+        {
+            value.cleanse(clean::NUMBER);
+        }
+        // A constant table with a constant default has constant entries.
+        if !receiver.dynamic() && receiver.taint == 0 {
+            let default = call.args.get(1).cloned().unwrap_or_else(Value::constant);
+            *value = Value { roots: Vec::new(), ..default };
+            value.text = None;
+        }
+    }
+
+    fn path_join(&mut self, call: &Call<'a>, mut all: Value<'a>) -> Value<'a> {
+        all.text = Some(Rc::from(call.args.iter().map(Value::piece).collect::<Vec<_>>().join("/")));
+        let foreign =
+            call.args.iter().skip(1).any(|a| self.dirty(a, taint::FOREIGN, clean::PATH));
+        if foreign {
+            all.taint |= taint::JOINED;
+        }
+        // An absolute or folder-relative path is no option.
+        if call.args.first().is_some_and(|a| !a.dynamic()) {
+            all.cleanse(clean::ARG);
+        }
+        all
+    }
+
+    /// What reading an attribute adds.
+    pub(super) fn read_attribute(&self, value: &mut Value<'a>, attr: &str, range: TextRange) {
+        let path = value.path();
+        if path == "sys.argv" {
+            *value = Value { path: value.path.clone(), ..Value::tainted(taint::INPUT, range) };
+            return;
+        }
+        if let Some(part) = path.strip_prefix("flask.request.").or_else(|| path.strip_prefix("request.")) {
+            let head = part.split(['.', '(', '[']).next().unwrap_or("");
+            match head {
+                "method" | "endpoint" | "remote_addr" | "user" | "session" | "app" | "state" | "scheme" | "is_secure"
+                | "resolver_match" | "blueprint" | "environ_base" | "site" | "url_rule" | "dbsession" | "registry"
+                | "config" | "db" | "loop" => {
+                    value.taint = 0;
+                    value.loose = clean::NOTHING;
+                    value.roots.clear();
+                }
+                _ if value.taint == 0 || !value.from(taint::REQUEST) => {
+                    *value = Value { path: value.path.clone(), ..Value::tainted(taint::REQUEST, range) };
+                }
+                _ => {}
+            }
+            return;
+        }
+        match attr {
+            // `Path(x).name` drops the folders.
+            "name" | "stem" if path.contains("pathlib.Path()") => value.cleanse(clean::PATH),
+            "filename" if value.from(taint::ARCHIVE) => {}
+            "hexdigest" | "digest" => value.cleanse(clean::LISTED),
+            _ => {}
+        }
+    }
+
+    /// What reading an element adds.
+    pub(super) fn read_subscript(&self, value: &mut Value<'a>, range: TextRange) {
+        match value.path() {
+            "os.environ[]" => *value = Value { path: value.path.clone(), ..Value::tainted(taint::ENV, range) },
+            "sys.argv[]" => *value = Value { path: value.path.clone(), ..Value::tainted(taint::INPUT, range) },
+            _ => {}
+        }
+    }
+}
+
+/// Whether a path is that of an HTTP client's request.
+pub(super) fn is_fetch(path: &str) -> bool {
+    const VERBS: &[&str] = &["get", "post", "put", "delete", "patch", "head", "options", "request", "stream"];
+    let Some((object, verb)) = path.rsplit_once('.') else { return path == "urlopen" };
+    if matches!(verb, "urlopen" | "urlretrieve") {
+        return object.starts_with("urllib") || object.starts_with("six.moves");
+    }
+    VERBS.contains(&verb)
+        && matches!(
+            object,
+            "requests"
+                | "httpx"
+                | "requests.Session()"
+                | "requests.session()"
+                | "httpx.Client()"
+                | "httpx.AsyncClient()"
+                | "aiohttp.ClientSession()"
+                | "urllib3.PoolManager()"
+                | "requests.sessions.Session()"
+        )
+}
+
+/// Whether a path is that of an open archive.
+pub(super) fn is_archive(path: &str) -> bool {
+    ["zipfile.ZipFile()", "tarfile.open()", "tarfile.TarFile()", "ZipFile()", "tarfile.TarFile.open()"]
+        .iter()
+        .any(|a| path.ends_with(a))
+}

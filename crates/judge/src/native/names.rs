@@ -1,0 +1,203 @@
+//! Dotted names: where an identifier was imported from, and whether two spellings mean one thing.
+
+use ruff_python_ast::{Expr, StmtImport, StmtImportFrom};
+use std::collections::HashMap;
+
+/// Names that imports bind in a file, and what they stand for.
+#[derive(Default)]
+pub(crate) struct Imports<'a> {
+    bound: HashMap<&'a str, String>,
+}
+
+/// Abbreviations so common that a fragment without its imports still means them.
+const USUAL: &[(&str, &str)] = &[
+    ("np", "numpy"),
+    ("pd", "pandas"),
+    ("ET", "xml.etree.ElementTree"),
+    ("sa", "sqlalchemy"),
+    ("etree", "lxml.etree"),
+    ("minidom", "xml.dom.minidom"),
+    ("pulldom", "xml.dom.pulldom"),
+    ("request", "flask.request"),
+    ("session", "flask.session"),
+    ("sp", "subprocess"),
+    ("BytesIO", "io.BytesIO"),
+    ("StringIO", "io.StringIO"),
+    ("Path", "pathlib.Path"),
+    ("Popen", "subprocess.Popen"),
+    ("check_output", "subprocess.check_output"),
+    ("check_call", "subprocess.check_call"),
+    ("mark_safe", "django.utils.safestring.mark_safe"),
+    ("Markup", "markupsafe.Markup"),
+    ("send_file", "flask.send_file"),
+    ("redirect", "flask.redirect"),
+    ("urlopen", "urllib.request.urlopen"),
+    ("mktemp", "tempfile.mktemp"),
+    ("render_template_string", "flask.render_template_string"),
+    ("make_response", "flask.make_response"),
+    ("HttpResponse", "django.http.HttpResponse"),
+];
+
+impl<'a> Imports<'a> {
+    pub(crate) fn import(&mut self, stmt: &'a StmtImport) {
+        for alias in &stmt.names {
+            let name = alias.name.as_str();
+            match &alias.asname {
+                Some(short) => self.bound.insert(short.as_str(), name.to_owned()),
+                None => {
+                    let root = name.split('.').next().unwrap_or(name);
+                    self.bound.insert(root, root.to_owned())
+                }
+            };
+        }
+    }
+
+    pub(crate) fn import_from(&mut self, stmt: &'a StmtImportFrom) {
+        let module = stmt.module.as_ref().map_or("", |m| m.as_str());
+        for alias in &stmt.names {
+            let name = alias.name.as_str();
+            let bound = alias.asname.as_ref().map_or(name, |n| n.as_str());
+            let full = if module.is_empty() || stmt.level > 0 {
+                // A relative import is the project's own code: `.x` keeps it from being taken for a library.
+                format!(".{module}.{name}")
+            } else {
+                canonical(&format!("{module}.{name}")).to_owned()
+            };
+            self.bound.insert(bound, full);
+        }
+    }
+
+    /// What a bare name stands for: its import, or a usual abbreviation.
+    pub(crate) fn resolve<'s>(&'s self, name: &'s str) -> &'s str {
+        if let Some(full) = self.bound.get(name) {
+            return full;
+        }
+        USUAL.iter().find(|(short, _)| *short == name).map_or(name, |(_, full)| full)
+    }
+
+    /// Whether an import binds the name.
+    pub(crate) fn binds(&self, name: &str) -> bool {
+        self.bound.contains_key(name)
+    }
+
+    /// Whether anything of a package is imported.
+    pub(crate) fn package(&self, root: &str) -> bool {
+        self.bound.values().any(|full| full.split('.').next() == Some(root))
+    }
+
+    /// Whether the file imports anything.
+    pub(crate) fn any(&self) -> bool {
+        !self.bound.is_empty()
+    }
+}
+
+/// One spelling for names that libraries offer under several.
+fn canonical(full: &str) -> &str {
+    match full {
+        "flask.Markup" | "jinja2.Markup" => "markupsafe.Markup",
+        "flask.escape" | "jinja2.escape" => "markupsafe.escape",
+        "xml.etree.cElementTree.fromstring" => "xml.etree.ElementTree.fromstring",
+        "xml.etree.cElementTree.parse" => "xml.etree.ElementTree.parse",
+        other => other,
+    }
+}
+
+/// Whether a resolved path means the library name `full`: equal, or its tail where the file does not show the import.
+pub(crate) fn same(path: &str, full: &str) -> bool {
+    path == full
+        || (path.len() < full.len()
+            && path.contains('.')
+            && full.ends_with(path)
+            && full.as_bytes()[full.len() - path.len() - 1] == b'.')
+}
+
+/// The literal dotted name of an expression, if it is one: `a.b.c`.
+pub(crate) fn dotted(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Name(name) => Some(name.id.to_string()),
+        Expr::Attribute(attribute) => {
+            let mut base = dotted(&attribute.value)?;
+            base.push('.');
+            base.push_str(attribute.attr.as_str());
+            Some(base)
+        }
+        _ => None,
+    }
+}
+
+/// Last name of a target or reference: `x` of `x`, `a.x` and `a["x"]`.
+pub(crate) fn last(expr: &Expr) -> &str {
+    match expr {
+        Expr::Name(name) => name.id.as_str(),
+        Expr::Attribute(attribute) => attribute.attr.as_str(),
+        Expr::Subscript(subscript) => match subscript.slice.as_ref() {
+            Expr::StringLiteral(key) => key.value.to_str(),
+            _ => last(&subscript.value),
+        },
+        Expr::Call(call) => last(&call.func),
+        Expr::Starred(starred) => last(&starred.value),
+        _ => "",
+    }
+}
+
+/// Lowercase words of an identifier: `resetCode_2` is `reset`, `code`, `2`.
+pub(crate) fn words(name: &str) -> impl Iterator<Item = String> + '_ {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+        let mut previous = None;
+        let end = rest
+            .char_indices()
+            .find(|&(_, c)| {
+                let stop = !c.is_alphanumeric()
+                    || previous.is_some_and(|p: char| p.is_lowercase() && c.is_uppercase());
+                previous = Some(c);
+                stop
+            })
+            .map_or(rest.len(), |(i, _)| i);
+        let (word, tail) = rest.split_at(end);
+        rest = tail;
+        (!word.is_empty()).then(|| word.to_lowercase())
+    })
+}
+
+/// Whether a word of the identifier, or two neighbours written together, is in the list.
+pub(crate) fn mentions(name: &str, list: &[&str]) -> bool {
+    let mut previous = String::new();
+    for word in words(name) {
+        let stem = word.strip_suffix('s').unwrap_or(&word);
+        if list.contains(&word.as_str()) || list.contains(&stem) || list.contains(&(previous + stem).as_str()) {
+            return true;
+        }
+        previous = word;
+    }
+    false
+}
+
+/// Words of things only their owner may know.
+pub(crate) const SECRET: &[&str] = &[
+    "password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "apisecret", "secretkey", "privatekey",
+    "accesskey", "authkey", "credential", "pin", "otp", "cvv", "ssn", "passcode", "pass",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_split_into_words() {
+        let split = |s: &str| words(s).collect::<Vec<_>>().join(" ");
+        for (name, expected) in
+            [("resetCode", "reset code"), ("API_KEY", "api key"), ("__x__", "x"), ("", ""), ("HTTPServer2", "httpserver2")]
+        {
+            assert_eq!(split(name), expected, "{name}");
+        }
+        assert!(mentions("API_KEY", SECRET) && mentions("db_passwords", SECRET) && !mentions("keyboard", SECRET));
+    }
+
+    #[test]
+    fn a_tail_means_the_whole_only_with_a_dot() {
+        assert!(same("etree.parse", "lxml.etree.parse") && same("os.system", "os.system"));
+        assert!(!same("parse", "lxml.etree.parse") && !same("tree.parse", "lxml.etree.parse"));
+    }
+}

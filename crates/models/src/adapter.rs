@@ -1,0 +1,191 @@
+//! PEFT adapter folders in and out: what is written here loads in PEFT and vLLM, and the other way round.
+
+use crate::{Decoder, Error, Result, families::Projection, weights};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, path::Path};
+use tch::{Device, Kind, Tensor};
+
+/// A low-rank adapter's settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraConfig {
+    /// Rank.
+    pub r: i64,
+    /// Numerator of the scale.
+    pub alpha: f64,
+    /// Dropout on the adapter's input.
+    pub dropout: f64,
+    /// Last components of module names (`q_proj`), or `all-linear`.
+    pub targets: Vec<String>,
+    /// Scale by `alpha / sqrt(r)` (Kalajdzievski 2023) instead of `alpha / r`.
+    pub rslora: bool,
+}
+
+impl LoraConfig {
+    /// Factor of the update.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.alpha / if self.rslora { (self.r as f64).sqrt() } else { self.r as f64 }
+    }
+
+    /// Whether a module (full path) gets an adapter.
+    #[must_use]
+    pub fn targets_module(&self, module: &str) -> bool {
+        self.targets.iter().any(|t| {
+            t == "all-linear" || module == t || module.strip_suffix(t.as_str()).is_some_and(|head| head.ends_with('.'))
+        })
+    }
+
+    /// Refuses settings that make no adapter on this model.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] naming the setting and what the model has.
+    pub fn check(&self, decoder: &Decoder) -> Result<()> {
+        let names: Vec<String> =
+            Projection::ALL.iter().map(|&p| (decoder.config.family().projection)(0, p)).collect();
+        if self.r < 1 {
+            return Err(Error::Unavailable(format!("adapter rank {} is below 1", self.r)));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::Unavailable(format!("adapter dropout {} is not in 0..1", self.dropout)));
+        }
+        for target in &self.targets {
+            let one = Self { targets: vec![target.clone()], ..self.clone() };
+            if !names.iter().any(|n| one.targets_module(n)) {
+                let short: Vec<_> = names.iter().filter_map(|n| n.rsplit('.').next()).collect();
+                return Err(Error::Unavailable(format!(
+                    "adapter target {target:?} matches no module: expected \"all-linear\" or some of {}",
+                    short.join(", ")
+                )));
+            }
+        }
+        if self.targets.is_empty() {
+            return Err(Error::Unavailable("adapter.targets is empty".into()));
+        }
+        Ok(())
+    }
+}
+
+impl Decoder {
+    /// Puts a fresh adapter on the model: `A` Kaiming-uniform with `a = sqrt(5)`, `B` zero, as PEFT does.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the settings fit no module.
+    pub fn attach_new(&mut self, lora: LoraConfig, seed: u64) -> Result<()> {
+        lora.check(self)?;
+        tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
+        let r = lora.r;
+        self.attach(lora, |_, _, [out, input]| {
+            // kaiming_uniform with a = sqrt(5) is uniform in +-1/sqrt(fan_in).
+            let bound = 1.0 / (input as f64).sqrt();
+            let a = Tensor::empty([r, input], (Kind::Float, Device::Cpu)).uniform_(-bound, bound);
+            Ok((a, Tensor::zeros([out, r], (Kind::Float, Device::Cpu))))
+        })
+    }
+
+    /// Loads a PEFT folder onto the model. `dropout` replaces the stored one where given.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for another adapter type, [`Error::MissingTensor`] and [`Error::Shape`] where it does not fit.
+    pub fn attach_folder(&mut self, folder: &Path, dropout: Option<f64>) -> Result<()> {
+        let mut lora = read_config(folder)?;
+        if let Some(dropout) = dropout {
+            lora.dropout = dropout;
+        }
+        lora.check(self)?;
+        let path = folder.join("adapter_model.safetensors");
+        let mut tensors: BTreeMap<String, Tensor> = weights::read(&path)?.into_iter().collect();
+        let family = self.config.family();
+        let r = lora.r;
+        self.attach(lora, |layer, p, [out, input]| {
+            let module = (family.projection)(layer, p);
+            let mut take = |which: &str, expected: [i64; 2]| {
+                let name = format!("base_model.model.{module}.{which}.weight");
+                let t = tensors
+                    .remove(&name)
+                    .ok_or_else(|| Error::MissingTensor { path: path.display().to_string(), name: name.clone() })?;
+                if t.size() != expected {
+                    return Err(Error::Shape {
+                        path: path.display().to_string(),
+                        name,
+                        found: t.size(),
+                        expected: expected.to_vec(),
+                    });
+                }
+                Ok(t)
+            };
+            Ok((take("lora_A", [r, input])?, take("lora_B", [out, r])?))
+        })?;
+        match tensors.keys().next() {
+            Some(name) => {
+                Err(Error::malformed(&path, format!("tensor {name} belongs to no module of this model")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the adapter as a PEFT folder.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; [`Error::Unavailable`] when the model has no adapter.
+    pub fn save_adapter(&self, folder: &Path, base_model: &str) -> Result<()> {
+        let lora = self.lora().ok_or_else(|| Error::Unavailable("the model has no adapter to save".into()))?;
+        let targets: Vec<String> = if lora.targets.iter().any(|t| t == "all-linear") {
+            // PEFT expands "all-linear" when it creates an adapter; a saved one names its modules.
+            let mut names: Vec<String> = Projection::ALL
+                .iter()
+                .filter_map(|&p| (self.config.family().projection)(0, p).rsplit('.').next().map(str::to_owned))
+                .collect();
+            names.sort();
+            names
+        } else {
+            lora.targets.clone()
+        };
+        let config = json!({
+            "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_model,
+            "r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "target_modules": targets,
+            "use_rslora": lora.rslora, "bias": "none", "fan_in_fan_out": false, "inference_mode": true,
+            "init_lora_weights": true, "modules_to_save": null,
+        });
+        let tensors: Vec<_> = self.named().into_iter().filter(|(n, _)| n.starts_with("base_model.")).collect();
+        // Weights first: a folder with a configuration is a whole adapter.
+        weights::write(&folder.join("adapter_model.safetensors"), &tensors)?;
+        lexicon::atomic::write(&folder.join("adapter_config.json"), format!("{config:#}\n").as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Reads `adapter_config.json`.
+///
+/// # Errors
+/// [`Error::Read`] or [`Error::Malformed`].
+pub fn read_config(folder: &Path) -> Result<LoraConfig> {
+    let path = folder.join("adapter_config.json");
+    let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+    let json: Value = serde_json::from_str(&text).map_err(|e| Error::malformed(&path, format!("not JSON: {e}")))?;
+    if json["peft_type"] != "LORA" {
+        return Err(Error::malformed(&path, format!("peft_type is {}, expected \"LORA\"", json["peft_type"])));
+    }
+    for (key, plain) in [("use_dora", json!(false)), ("bias", json!("none")), ("fan_in_fan_out", json!(false))] {
+        if !json[key].is_null() && json[key] != plain {
+            return Err(Error::malformed(&path, format!("{key} = {} is not supported, only {plain}", json[key])));
+        }
+    }
+    for key in ["rank_pattern", "alpha_pattern"] {
+        if json[key].as_object().is_some_and(|o| !o.is_empty()) {
+            return Err(Error::malformed(&path, format!("{key} is not supported: one rank for all modules")));
+        }
+    }
+    let targets = match &json["target_modules"] {
+        Value::String(s) => vec![s.clone()],
+        Value::Array(list) => list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+        _ => return Err(Error::malformed(&path, "target_modules is missing")),
+    };
+    let r = json["r"].as_i64().ok_or_else(|| Error::malformed(&path, "r is missing"))?;
+    Ok(LoraConfig {
+        r,
+        alpha: json["lora_alpha"].as_f64().unwrap_or(r as f64),
+        dropout: json["lora_dropout"].as_f64().unwrap_or(0.0),
+        targets,
+        rslora: json["use_rslora"].as_bool().unwrap_or(false),
+    })
+}

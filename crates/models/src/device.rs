@@ -1,0 +1,108 @@
+//! Where tensors live and in which precision products run.
+
+use crate::{Error, Result};
+use tch::{Cuda, Device, Kind};
+
+/// What `device.kind` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum DeviceKind {
+    /// CUDA where it is, else the processor.
+    #[default]
+    Auto,
+    /// The processor.
+    Cpu,
+    /// The first CUDA device; an error where there is none.
+    Cuda,
+}
+
+/// What `model.dtype` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// bf16 where the device multiplies it fast, else f32.
+    #[default]
+    Auto,
+    /// Single precision.
+    F32,
+    /// Matrix products in bf16; norms, residual stream, master weights and losses stay in f32.
+    Bf16,
+}
+
+/// A device and the kind its matrix products run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// Device of every tensor.
+    pub device: Device,
+    /// `Float` or `BFloat16`.
+    pub kind: Kind,
+}
+
+impl Compute {
+    /// Settles device and precision on this machine.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when CUDA is asked for and cannot be opened.
+    pub fn choose(device: DeviceKind, precision: Precision) -> Result<Self> {
+        tune_allocator();
+        let device = match device {
+            DeviceKind::Cpu => Device::Cpu,
+            DeviceKind::Auto => match open_cuda() {
+                Ok(()) => Device::Cuda(0),
+                Err(_) => Device::Cpu,
+            },
+            DeviceKind::Cuda => {
+                open_cuda()
+                    .map_err(|why| Error::Unavailable(format!("device.kind = \"cuda\" cannot be met: {why}")))?;
+                Device::Cuda(0)
+            }
+        };
+        let kind = match precision {
+            Precision::F32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+            Precision::Auto if device.is_cuda() || fast_bf16() => Kind::BFloat16,
+            Precision::Auto => Kind::Float,
+        };
+        Ok(Self { device, kind })
+    }
+
+    /// `f32` or `bf16`.
+    #[must_use]
+    pub fn precision_name(self) -> &'static str {
+        if self.kind == Kind::BFloat16 { "bf16" } else { "f32" }
+    }
+}
+
+/// Whether the processor has matrix or dot-product units for bf16; elsewhere it is slower than f32.
+#[must_use]
+pub fn fast_bf16() -> bool {
+    let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else { return false };
+    let flags = text.lines().find(|l| l.starts_with("flags")).unwrap_or_default();
+    flags.split_whitespace().any(|f| f == "amx_bf16" || f == "avx512_bf16")
+}
+
+/// Opens `libtorch_cuda.so` at run time, so that one binary serves machines with and without a GPU.
+#[expect(unsafe_code, reason = "dlopen; the argument stands at the call")]
+fn open_cuda() -> std::result::Result<(), String> {
+    if Cuda::is_available() {
+        return Ok(());
+    }
+    // SAFETY: dlopen runs the library's constructors, which register CUDA with the libtorch already loaded. The name is
+    // resolved through our rpath to the same release. The handle is never closed.
+    let handle = unsafe { libc::dlopen(c"libtorch_cuda.so".as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+    if handle.is_null() {
+        return Err("libtorch_cuda.so cannot be opened (run `make gpu` to fetch it)".into());
+    }
+    if Cuda::is_available() { Ok(()) } else { Err("no CUDA device answers".into()) }
+}
+
+/// Keeps freed pages instead of giving them back: a step frees and takes the same hundreds of megabytes over and over,
+/// and page faults cost 10-15 % of it (measured).
+#[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "mallopt; the argument stands at the call"))]
+fn tune_allocator() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt only sets parameters of the allocator; it is called before tensors exist.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}

@@ -1,0 +1,374 @@
+//! Batched sampling with a cache of keys and values.
+//!
+//! 1. Every distinct prompt is computed once, packed; its samples copy the result.
+//! 2. All running rows take one step together; a finished row leaves at once and a waiting one takes its place.
+//! 3. Each row draws from a generator of its own, so neighbours do not change its luck.
+
+use crate::{
+    Decoder, Error, Group, Model, Packed, Result,
+    decoder::{KeyValue, Pass},
+    linear::cast,
+    sampling::{Random, draw},
+};
+use lexicon::FinishReason;
+use rayon::prelude::*;
+use tch::{Kind, Tensor, no_grad};
+
+/// Rows that step together at most; more gain nothing on a processor and cost memory.
+const MOST_ROWS: usize = 96;
+
+/// How to sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplingParams {
+    /// Samples of each prompt.
+    pub samples: usize,
+    /// New tokens at most.
+    pub max_new_tokens: usize,
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// 0 is off.
+    pub top_k: usize,
+    /// 1 is off.
+    pub top_p: f64,
+    /// Texts that end an answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Goes on past the end-of-sequence token, for benchmarks of speed.
+    pub ignore_eos: bool,
+}
+
+impl Default for SamplingParams {
+    fn default() -> Self {
+        Self {
+            samples: 1,
+            max_new_tokens: 256,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            stop: Vec::new(),
+            seed: 0,
+            ignore_eos: false,
+        }
+    }
+}
+
+impl SamplingParams {
+    /// Refuses settings that mean nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] naming the setting.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |what: String| Err(Error::Unavailable(what));
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            return wrong(format!("temperature {} is not a number from 0 up", self.temperature));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return wrong(format!("top-p {} is not in (0, 1]", self.top_p));
+        }
+        if self.samples == 0 || self.max_new_tokens == 0 {
+            return wrong("samples and max-new-tokens must be at least 1".into());
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return wrong("a stop string is empty".into());
+        }
+        Ok(())
+    }
+}
+
+/// One answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Number of its prompt.
+    pub prompt: usize,
+    /// Number among its prompt's samples.
+    pub index: usize,
+    /// New tokens, end of sequence excluded.
+    pub tokens: Vec<u32>,
+    /// Their text, stop string excluded.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+}
+
+struct Row {
+    prompt: usize,
+    index: usize,
+    length: usize,
+    tokens: Vec<u32>,
+    random: Random,
+}
+
+/// Keys and values of all running rows: `[rows, capacity, kv_heads, head_dim]` a block.
+struct Cache {
+    blocks: Vec<KeyValue>,
+}
+
+impl Model {
+    /// Samples answers to every prompt, ordered by prompt and index. `progress` hears of every finished answer with its
+    /// number of new tokens.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] for a prompt that leaves no room in the context, or settings that mean nothing.
+    pub fn generate(
+        &self,
+        prompts: &[String],
+        params: &SamplingParams,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Generation>> {
+        params.check()?;
+        let mut encoded = Vec::with_capacity(prompts.len());
+        for (i, prompt) in prompts.iter().enumerate() {
+            let mut ids: Vec<u32> = self.tokenizer.bos.into_iter().collect();
+            ids.extend(self.tokenizer.encode(prompt)?);
+            if ids.is_empty() {
+                // A model needs one token to predict from.
+                ids.push(self.tokenizer.eos.ok_or_else(|| Error::Unavailable(format!("prompt {i} is empty")))?);
+            }
+            if ids.len() >= self.decoder.config.max_positions {
+                return Err(Error::Unavailable(format!(
+                    "prompt {i} has {} tokens and the model's context is {}: nothing can be generated",
+                    ids.len(),
+                    self.decoder.config.max_positions
+                )));
+            }
+            encoded.push(ids);
+        }
+        no_grad(|| Session::new(self, &encoded, params).run(progress))
+    }
+}
+
+struct Session<'a> {
+    model: &'a Model,
+    prompts: &'a [Vec<u32>],
+    params: &'a SamplingParams,
+    capacity: usize,
+    cache: Cache,
+    rows: Vec<Row>,
+    /// Next (prompt, sample) that has no row yet.
+    next: (usize, usize),
+    ends: Vec<u32>,
+    head: Tensor,
+    done: Vec<Generation>,
+}
+
+impl<'a> Session<'a> {
+    fn new(model: &'a Model, prompts: &'a [Vec<u32>], params: &'a SamplingParams) -> Self {
+        let c = &model.decoder.config;
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
+        let capacity = (longest + params.max_new_tokens).min(c.max_positions);
+        let slots = MOST_ROWS.min(prompts.len() * params.samples).max(1) as i64;
+        let empty = || {
+            Tensor::zeros(
+                [slots, capacity as i64, c.kv_heads, c.head_dim],
+                (model.decoder.compute.kind, model.decoder.compute.device),
+            )
+        };
+        let mut ends: Vec<u32> = c.eos.clone();
+        ends.extend(model.tokenizer.eos);
+        if params.ignore_eos {
+            ends.clear();
+        }
+        Self {
+            model,
+            prompts,
+            params,
+            capacity,
+            cache: Cache { blocks: (0..c.layers).map(|_| (empty(), empty())).collect() },
+            rows: Vec::new(),
+            next: (0, 0),
+            ends,
+            head: cast(model.decoder.head_weight(), model.decoder.compute).detach(),
+            done: Vec::new(),
+        }
+    }
+
+    fn run(mut self, progress: &mut dyn FnMut(usize)) -> Result<Vec<Generation>> {
+        loop {
+            self.admit(progress)?;
+            if self.rows.is_empty() {
+                break;
+            }
+            let logits = self.step();
+            self.accept(&logits, 0, progress);
+        }
+        self.done.sort_by_key(|g| (g.prompt, g.index));
+        Ok(self.done)
+    }
+
+    /// Fills free rows with waiting samples: their prompts are computed once each, packed together.
+    fn admit(&mut self, progress: &mut dyn FnMut(usize)) -> Result<()> {
+        let slots = self.cache.blocks[0].0.size()[0] as usize;
+        // Waiting until a quarter of the rows is free keeps the packed prompt pass large.
+        if self.next.0 >= self.prompts.len() || (!self.rows.is_empty() && slots - self.rows.len() < slots.div_ceil(4)) {
+            return Ok(());
+        }
+        let first_new = self.rows.len();
+        let mut wanted: Vec<usize> = Vec::new();
+        let mut places: Vec<usize> = Vec::new();
+        while self.rows.len() < slots && self.next.0 < self.prompts.len() {
+            let (prompt, index) = self.next;
+            if wanted.last() != Some(&prompt) {
+                wanted.push(prompt);
+            }
+            places.push(wanted.len() - 1);
+            self.rows.push(Row {
+                prompt,
+                index,
+                length: self.prompts[prompt].len(),
+                tokens: Vec::new(),
+                random: Random::new(self.params.seed, prompt as u64, index as u64),
+            });
+            self.next = if index + 1 == self.params.samples { (prompt + 1, 0) } else { (prompt, index + 1) };
+        }
+        let groups: Vec<Group> =
+            wanted.iter().map(|&p| Group { sequences: vec![self.prompts[p].clone()] }).collect();
+        let decoder = &self.model.decoder;
+        let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
+        let mut kept = Vec::new();
+        let hidden = decoder.run(&packed, Pass::INFERENCE, Some(&mut kept));
+        for ((cache_k, cache_v), (k, v)) in self.cache.blocks.iter_mut().zip(&kept) {
+            for (row, &place) in (first_new..).zip(&places) {
+                let group = &packed.groups[place];
+                let n = group.rows() as i64;
+                for (cache, fresh) in [(&mut *cache_k, k), (&mut *cache_v, v)] {
+                    let mut slot = cache.select(0, row as i64).narrow(0, 0, n);
+                    slot.copy_(&fresh.narrow(0, group.start as i64, n));
+                }
+            }
+        }
+        let last: Vec<i64> =
+            places.iter().map(|&p| (packed.groups[p].start + packed.groups[p].rows() - 1) as i64).collect();
+        let last = Tensor::from_slice(&last).to_device(decoder.compute.device);
+        let logits = self.logits(&hidden.index_select(0, &last));
+        self.accept(&logits, first_new, progress);
+        Ok(())
+    }
+
+    fn logits(&self, hidden: &Tensor) -> Vec<f32> {
+        let compute = self.model.decoder.compute;
+        let logits = cast(hidden, compute).linear::<&Tensor>(&self.head, None);
+        let logits = logits.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
+        let mut out = vec![0f32; logits.numel()];
+        logits.copy_data(&mut out, logits.numel());
+        out
+    }
+
+    /// One token for every running row: the token drawn last goes in, logits of the next come out.
+    fn step(&mut self) -> Vec<f32> {
+        let decoder = &self.model.decoder;
+        let (c, device) = (&decoder.config, decoder.compute.device);
+        let n = self.rows.len() as i64;
+        let ids: Vec<i64> = self.rows.iter().map(|r| i64::from(r.tokens.last().copied().unwrap_or(0))).collect();
+        // The token drawn last is already counted in `tokens`; its own position is one before the end.
+        let at: Vec<i64> = self.rows.iter().map(|r| (r.length + r.tokens.len() - 1) as i64).collect();
+        let longest = at.iter().max().copied().unwrap_or(0) + 1;
+        let ids = Tensor::from_slice(&ids).to_device(device);
+        let at = Tensor::from_slice(&at).to_device(device);
+        let row_numbers = Tensor::arange(n, (Kind::Int64, device));
+        let (cos, sin) = decoder.rotary(&at);
+        let beyond = Tensor::arange(longest, (Kind::Int64, device)).unsqueeze(0).gt_tensor(&at.unsqueeze(1));
+        let mask = Tensor::zeros([n, longest], (Kind::Float, device))
+            .masked_fill(&beyond, f64::NEG_INFINITY)
+            .to_kind(decoder.compute.kind)
+            .view([n, 1, 1, longest]);
+        let mut x = Tensor::embedding(&decoder.embedding, &ids, -1, false, false).to_kind(Kind::Float);
+        for (block, (cache_k, cache_v)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
+            let h = cast(&decoder.norm(&x, &block.input_norm), decoder.compute);
+            let (q, k, v) = decoder.queries_keys_values(block, &h, &cos, &sin, Pass::INFERENCE);
+            let index = [Some(&row_numbers), Some(&at)];
+            let _ = cache_k.index_put_(&index, &k, false);
+            let _ = cache_v.index_put_(&index, &v, false);
+            let view = |t: &Tensor| decoder.repeat_kv(&t.narrow(0, 0, n).narrow(1, 0, longest), 2).transpose(1, 2);
+            let a = Tensor::scaled_dot_product_attention(
+                &q.unsqueeze(2),
+                &view(cache_k),
+                &view(cache_v),
+                Some(&mask),
+                0.0,
+                false,
+                None::<f64>,
+                false,
+            );
+            let a = a.reshape([n, c.heads * c.head_dim]);
+            x = x + decoder.attention_out(block, &a, Pass::INFERENCE);
+            x = decoder.feed_forward(block, &x, Pass::INFERENCE);
+        }
+        self.logits(&decoder.norm(&x, &decoder.final_norm))
+    }
+
+    /// Draws a token for rows from `first` on, and lets finished rows leave.
+    fn accept(&mut self, logits: &[f32], first: usize, progress: &mut dyn FnMut(usize)) {
+        let vocab = self.model.tokenizer.len().min(self.model.decoder.config.vocab as usize);
+        let width = self.model.decoder.config.vocab as usize;
+        let params = self.params;
+        // Rows of the embedding beyond the tokenizer are padding: they are never drawn.
+        self.rows[first..].par_iter_mut().zip(logits.par_chunks(width)).for_each(|(row, logits)| {
+            let token = draw(&logits[..vocab], params, &mut row.random);
+            row.tokens.push(token);
+        });
+        let mut row = self.rows.len();
+        while row > first {
+            row -= 1;
+            if let Some((tokens, text, finish)) = self.finished(&self.rows[row]) {
+                self.leave(row);
+                let gone = self.rows.swap_remove(row);
+                progress(gone.tokens.len());
+                self.done.push(Generation { prompt: gone.prompt, index: gone.index, tokens, text, finish });
+            }
+        }
+    }
+
+    /// Moves the last row's cache into a leaving row's place, as `swap_remove` does with the row itself.
+    fn leave(&mut self, row: usize) {
+        let last = self.rows.len() - 1;
+        if row == last {
+            return;
+        }
+        let n = (self.rows[last].length + self.rows[last].tokens.len()).min(self.capacity) as i64;
+        for (k, v) in &mut self.cache.blocks {
+            for t in [k, v] {
+                let from = t.select(0, last as i64).narrow(0, 0, n).copy();
+                t.select(0, row as i64).narrow(0, 0, n).copy_(&from);
+            }
+        }
+    }
+
+    fn finished(&self, row: &Row) -> Option<(Vec<u32>, String, FinishReason)> {
+        let tokenizer = &self.model.tokenizer;
+        let last = row.tokens.last()?;
+        if self.ends.contains(last) {
+            let tokens = row.tokens[..row.tokens.len() - 1].to_vec();
+            let text = tokenizer.decode(&tokens);
+            return Some((tokens, text, FinishReason::Stop));
+        }
+        if !self.params.stop.is_empty() {
+            // A token holds at least one byte, so a stop string that the last token completes lies in this window.
+            let longest = self.params.stop.iter().map(String::len).max().unwrap_or(0) + 4;
+            let window = tokenizer.decode(&row.tokens[row.tokens.len().saturating_sub(longest)..]);
+            if self.params.stop.iter().any(|s| window.contains(s.as_str())) {
+                let text = tokenizer.decode(&row.tokens);
+                let cut = self.params.stop.iter().filter_map(|s| text.find(s.as_str())).min();
+                if let Some(cut) = cut {
+                    return Some((row.tokens.clone(), text[..cut].to_owned(), FinishReason::Stop));
+                }
+            }
+        }
+        let full = row.tokens.len() >= self.params.max_new_tokens || row.length + row.tokens.len() >= self.capacity;
+        full.then(|| (row.tokens.clone(), tokenizer.decode(&row.tokens), FinishReason::Length))
+    }
+}
+
+impl Decoder {
+    /// Logits of every position of one sequence, `[n, vocab]` in f32: for tests of parity, not for training.
+    ///
+    /// # Errors
+    /// [`Error::TokenRange`].
+    pub fn logits(&self, tokens: &[u32]) -> Result<Tensor> {
+        let packed = Packed::new(&[Group { sequences: vec![tokens.to_vec()] }], &self.config, self.compute)?;
+        Ok(no_grad(|| {
+            let hidden = self.forward(&packed, Pass::INFERENCE);
+            cast(&hidden, self.compute).linear::<&Tensor>(&cast(self.head_weight(), self.compute), None).to_kind(Kind::Float)
+        }))
+    }
+}

@@ -1,0 +1,161 @@
+//! Log-probabilities of labels, and their gradient, a chunk of rows at a time: the logit matrix is never stored.
+//!
+//! Forward keeps only `log p(label)`. Backward computes the chunk's logits again and turns `dLoss/dlogp` into the
+//! gradient of the hidden states, and of the head where it trains:
+//! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
+
+use crate::{Compute, Decoder, linear::cast};
+use tch::{Kind, Tensor, no_grad};
+
+/// Values of a logit chunk: 32 MiB in f32 keeps it near the caches and large enough for full-speed products.
+const CHUNK_VALUES: i64 = 8 << 20;
+
+/// Which rows are asked for which label.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// Packed row that predicts.
+    pub rows: Vec<i64>,
+    /// Token it should predict.
+    pub tokens: Vec<i64>,
+}
+
+impl Labels {
+    /// Number of labels.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether nothing is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// Gradients that [`Head::backward`] returns.
+#[derive(Debug)]
+pub struct HeadGradient {
+    /// `[rows, hidden]`, f32.
+    pub hidden: Tensor,
+    /// `[vocab, hidden]`, f32, where the head trains.
+    pub weight: Option<Tensor>,
+}
+
+/// The output head of a decoder for one step.
+#[derive(Debug)]
+pub struct Head {
+    weight: Tensor,
+    trains: bool,
+    compute: Compute,
+}
+
+impl Head {
+    /// The head of a decoder; its weight is cast once a step, not once a chunk.
+    #[must_use]
+    pub fn new(decoder: &Decoder) -> Self {
+        let weight = decoder.head_weight();
+        Self {
+            weight: no_grad(|| cast(weight, decoder.compute).detach()),
+            trains: weight.requires_grad(),
+            compute: decoder.compute,
+        }
+    }
+
+    fn chunks(&self, labels: &Labels) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let size = usize::try_from((CHUNK_VALUES / self.weight.size()[0]).max(16)).unwrap_or(16);
+        let n = labels.len();
+        (0..n).step_by(size).map(move |from| (from, size.min(n - from)))
+    }
+
+    fn pick(&self, from: usize, n: usize, labels: &Labels, hidden: &Tensor) -> (Tensor, Tensor, Tensor) {
+        let rows = Tensor::from_slice(&labels.rows[from..from + n]).to_device(self.compute.device);
+        let tokens = Tensor::from_slice(&labels.tokens[from..from + n]).to_device(self.compute.device).unsqueeze(1);
+        let h = cast(&hidden.index_select(0, &rows), self.compute);
+        (rows, tokens, h)
+    }
+
+    /// Natural-log probability of every label.
+    #[must_use]
+    pub fn log_probs(&self, hidden: &Tensor, labels: &Labels) -> Vec<f64> {
+        no_grad(|| {
+            let mut out = Vec::with_capacity(labels.len());
+            for (from, n) in self.chunks(labels) {
+                let (_, tokens, h) = self.pick(from, n, labels, hidden);
+                let logits = h.linear::<&Tensor>(&self.weight, None).to_kind(Kind::Float);
+                let chosen = logits.gather(1, &tokens, false).squeeze_dim(1);
+                let logp = chosen - logits.logsumexp(&[1i64][..], false);
+                out.extend(values(&logp));
+            }
+            out
+        })
+    }
+
+    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up.
+    #[must_use]
+    pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64]) -> HeadGradient {
+        self.fused(hidden, labels, d).1
+    }
+
+    /// [`Self::log_probs`] and [`Self::backward`] in one pass over the chunks, for objectives whose derivative is known
+    /// beforehand (likelihood): the logits are computed once.
+    #[must_use]
+    pub fn fused(&self, hidden: &Tensor, labels: &Labels, d: &[f64]) -> (Vec<f64>, HeadGradient) {
+        no_grad(|| {
+            let mut logps = Vec::with_capacity(labels.len());
+            let mut d_hidden = Tensor::zeros_like(hidden);
+            let mut d_weight =
+                self.trains.then(|| Tensor::zeros(self.weight.size(), (Kind::Float, self.compute.device)));
+            for (from, n) in self.chunks(labels) {
+                let (rows, tokens, h) = self.pick(from, n, labels, hidden);
+                let g: Vec<f32> = d[from..from + n].iter().map(|&x| x as f32).collect();
+                let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
+                let logits = h.linear::<&Tensor>(&self.weight, None).to_kind(Kind::Float);
+                let logp = logits.log_softmax(1, None::<Kind>);
+                logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)));
+                // g (onehot - softmax), in place.
+                let mut d_logits = logp;
+                let _ = d_logits.exp_();
+                let _ = d_logits.g_mul_(&g.neg());
+                let _ = d_logits.scatter_add_(1, &tokens, &g);
+                let d_logits = cast(&d_logits, self.compute);
+                let dh = d_logits.matmul(&self.weight).to_kind(Kind::Float);
+                let _ = d_hidden.index_add_(0, &rows, &dh);
+                if let Some(d_weight) = &mut d_weight {
+                    let _ = d_weight.g_add_(&d_logits.tr().matmul(&h).to_kind(Kind::Float));
+                }
+            }
+            (logps, HeadGradient { hidden: d_hidden, weight: d_weight })
+        })
+    }
+}
+
+impl Decoder {
+    /// Sends the head's gradient back through the decoder; trainable tensors accumulate into their `.grad`.
+    ///
+    /// `hidden` is what [`Decoder::forward`] returned, graph included.
+    pub fn backward(&self, hidden: &Tensor, gradient: HeadGradient) {
+        if hidden.requires_grad() {
+            (hidden * gradient.hidden).sum(Kind::Float).backward();
+        }
+        if let Some(d_weight) = gradient.weight {
+            let mut grad = self.head_weight().grad();
+            no_grad(|| {
+                if grad.defined() {
+                    let _ = grad.g_add_(&d_weight);
+                } else {
+                    // No graph reached the weight yet: give it a gradient by differentiating `sum(W * dW)`.
+                    tch::with_grad(|| (self.head_weight() * d_weight).sum(Kind::Float).backward());
+                }
+            });
+        }
+    }
+}
+
+/// The values of a one-dimensional tensor.
+pub(crate) fn values(t: &Tensor) -> Vec<f64> {
+    let t = t.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+    let mut out = vec![0f32; t.numel()];
+    t.copy_data(&mut out, t.numel());
+    out.into_iter().map(f64::from).collect()
+}

@@ -1,0 +1,63 @@
+//! Weights in; log-probs, gradients and text out. The only crate that knows libtorch.
+//!
+//! 1. [`config`], [`families`]: how a Hugging Face folder's `config.json` and tensor names map onto one decoder.
+//! 2. [`tokenizer`]: text to ids and back.
+//! 3. `weights`, `adapter`, `folder`: safetensors and PEFT folders in and out.
+//! 4. `packing`, `decoder`, `head`: packed sequences through the decoder; log-probs of labels without stored logits.
+//! 5. `generate`: batched sampling with a cache of keys and values.
+//!
+//! Invariants: no objective is known here (log-probs go out, their derivatives come in); no padding is ever computed;
+//! what sequences of a group share is computed once; a logit matrix never outlives its chunk. Without the `torch`
+//! feature only the first two stages exist, and nothing links libtorch.
+
+pub mod config;
+pub mod families;
+pub mod tokenizer;
+
+#[cfg(feature = "torch")]
+pub mod adapter;
+#[cfg(feature = "torch")]
+pub mod decoder;
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod folder;
+#[cfg(feature = "torch")]
+pub mod generate;
+#[cfg(feature = "torch")]
+pub mod head;
+#[cfg(feature = "torch")]
+mod linear;
+#[cfg(feature = "torch")]
+pub mod optimizer;
+#[cfg(feature = "torch")]
+pub mod packing;
+#[cfg(feature = "torch")]
+mod sampling;
+#[cfg(feature = "torch")]
+pub mod weights;
+
+mod error;
+
+pub use config::DecoderConfig;
+pub use error::Error;
+pub use tokenizer::Tokenizer;
+
+#[cfg(feature = "torch")]
+pub use {
+    adapter::LoraConfig,
+    decoder::Decoder,
+    device::{Compute, DeviceKind, Precision},
+    folder::{Model, Stored},
+    generate::{Generation, SamplingParams},
+    packing::{Group, Packed},
+};
+
+/// Result of this crate's fallible functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Seeds dropout and initialisation of everything that follows.
+#[cfg(feature = "torch")]
+pub fn seed(seed: u64) {
+    tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
+}

@@ -1,0 +1,173 @@
+//! AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), on f32 masters.
+
+use crate::{Error, Result, weights};
+use std::{collections::BTreeMap, path::Path};
+use tch::{Kind, Tensor, no_grad};
+
+/// Hyper-parameters that do not change during a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamWConfig {
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay; spares vectors (norms and biases).
+    pub weight_decay: f64,
+}
+
+struct Slot {
+    name: String,
+    parameter: Tensor,
+    first: Tensor,
+    second: Tensor,
+}
+
+/// AdamW over named parameters.
+pub struct AdamW {
+    config: AdamWConfig,
+    slots: Vec<Slot>,
+    step: i64,
+}
+
+impl std::fmt::Debug for AdamW {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdamW").field("config", &self.config).field("step", &self.step).finish_non_exhaustive()
+    }
+}
+
+impl AdamW {
+    /// An optimiser for these parameters, its moments zero.
+    #[must_use]
+    pub fn new(parameters: Vec<(String, Tensor)>, config: AdamWConfig) -> Self {
+        let slots = parameters
+            .into_iter()
+            .map(|(name, parameter)| Slot {
+                first: Tensor::zeros_like(&parameter),
+                second: Tensor::zeros_like(&parameter),
+                name,
+                parameter,
+            })
+            .collect();
+        Self { config, slots, step: 0 }
+    }
+
+    /// Number of trained values.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.slots.iter().map(|s| s.parameter.numel()).sum()
+    }
+
+    /// Euclidean norm of all gradients together.
+    #[must_use]
+    pub fn grad_norm(&self) -> f64 {
+        no_grad(|| {
+            let squares: Vec<Tensor> = self
+                .slots
+                .iter()
+                .filter_map(|s| {
+                    let g = s.parameter.grad();
+                    g.defined().then(|| g.square().sum(Kind::Double))
+                })
+                .collect();
+            if squares.is_empty() { 0.0 } else { Tensor::stack(&squares, 0).sum(Kind::Double).double_value(&[]).sqrt() }
+        })
+    }
+
+    /// One update with gradients multiplied by `grad_scale` (clipping), then gradients are zeroed.
+    pub fn step(&mut self, learning_rate: f64, grad_scale: f64) {
+        self.step += 1;
+        let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
+        let power = i32::try_from(self.step).unwrap_or(i32::MAX);
+        let (correct1, correct2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
+        no_grad(|| {
+            for slot in &mut self.slots {
+                let mut grad = slot.parameter.grad();
+                if !grad.defined() {
+                    continue;
+                }
+                if (grad_scale - 1.0).abs() > f64::EPSILON {
+                    let _ = grad.g_mul_scalar_(grad_scale);
+                }
+                if weight_decay > 0.0 && slot.parameter.dim() > 1 {
+                    let _ = slot.parameter.g_mul_scalar_(1.0 - learning_rate * weight_decay);
+                }
+                let _ = slot.first.lerp_(&grad, 1.0 - beta1);
+                let _ = slot.second.g_mul_scalar_(beta2);
+                let _ = slot.second.addcmul_(&grad, &(&grad * (1.0 - beta2)));
+                // As PyTorch: sqrt(v) / sqrt(c2) + eps, step size lr / c1.
+                let denominator = slot.second.sqrt() / correct2.sqrt() + eps;
+                let update = &slot.first / denominator * (-learning_rate / correct1);
+                let _ = slot.parameter.g_add_(&update);
+                let _ = grad.zero_();
+            }
+        });
+    }
+
+    /// Drops accumulated gradients.
+    pub fn zero_grad(&self) {
+        for slot in &self.slots {
+            let mut grad = slot.parameter.grad();
+            if grad.defined() {
+                let _ = grad.zero_();
+            }
+        }
+    }
+
+    /// Writes parameters, moments and step count to one safetensors file.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; the file is whole or absent.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = vec![("step".to_owned(), Tensor::from_slice(&[self.step]))];
+        for slot in &self.slots {
+            tensors.push((format!("parameter/{}", slot.name), slot.parameter.detach()));
+            tensors.push((format!("first/{}", slot.name), slot.first.shallow_clone()));
+            tensors.push((format!("second/{}", slot.name), slot.second.shallow_clone()));
+        }
+        weights::write(path, &tensors)
+    }
+
+    /// Takes parameters, moments and step count from a file written by [`Self::save`].
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] or [`Error::Shape`] when the file belongs to another run.
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        let mut tensors: BTreeMap<String, Tensor> = weights::read(path)?.into_iter().collect();
+        let mut take = |name: &str, like: &Tensor| -> Result<Tensor> {
+            let t = tensors.remove(name).ok_or_else(|| Error::MissingTensor {
+                path: path.display().to_string(),
+                name: name.to_owned(),
+            })?;
+            if t.size() != like.size() {
+                return Err(Error::Shape {
+                    path: path.display().to_string(),
+                    name: name.to_owned(),
+                    found: t.size(),
+                    expected: like.size(),
+                });
+            }
+            Ok(t)
+        };
+        let step = take("step", &Tensor::from_slice(&[0i64]))?.int64_value(&[0]);
+        // Everything is read and checked before anything changes.
+        let mut fresh = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            fresh.push((
+                take(&format!("parameter/{}", slot.name), &slot.parameter)?,
+                take(&format!("first/{}", slot.name), &slot.first)?,
+                take(&format!("second/{}", slot.name), &slot.second)?,
+            ));
+        }
+        no_grad(|| {
+            for (slot, (parameter, first, second)) in self.slots.iter_mut().zip(fresh) {
+                slot.parameter.copy_(&parameter);
+                slot.first.copy_(&first);
+                slot.second.copy_(&second);
+            }
+        });
+        self.step = step;
+        Ok(())
+    }
+}

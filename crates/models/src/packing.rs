@@ -1,0 +1,151 @@
+//! Sequences laid end to end without padding; what the sequences of a group share stands there once.
+
+use crate::{Compute, DecoderConfig, Error, Result};
+use tch::{Kind, Tensor};
+
+/// Sequences that may share a beginning, such as the two sides of a preference pair.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Whole sequences, beginning included.
+    pub sequences: Vec<Vec<u32>>,
+}
+
+/// Where a group's tokens stand in the packed row: the shared beginning, then each sequence's rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// First row of the group.
+    pub start: usize,
+    /// Tokens of the shared beginning.
+    pub shared: usize,
+    /// Tokens of each sequence's rest.
+    pub rests: Vec<usize>,
+}
+
+impl Placed {
+    /// Rows the group takes.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.shared + self.rests.iter().sum::<usize>()
+    }
+
+    /// Row that holds position `t` of sequence `s`.
+    #[must_use]
+    pub fn row(&self, s: usize, t: usize) -> usize {
+        if t < self.shared {
+            self.start + t
+        } else {
+            self.start + self.shared + self.rests[..s].iter().sum::<usize>() + (t - self.shared)
+        }
+    }
+}
+
+/// Groups laid end to end, ready for the decoder.
+#[derive(Debug)]
+pub struct Packed {
+    /// Token ids, `[rows]`.
+    pub ids: Tensor,
+    /// Position of each row in its sequence, `[rows]`.
+    pub positions: Tensor,
+    /// The groups.
+    pub groups: Vec<Placed>,
+    /// Additive attention mask `[1, 1, n, n]` of groups with several sequences; `None` is plain causal attention.
+    pub(crate) masks: Vec<Option<Tensor>>,
+}
+
+impl Packed {
+    /// Lays groups end to end.
+    ///
+    /// # Errors
+    /// [`Error::TokenRange`] for an id that the embedding does not have: libtorch would read past its end.
+    pub fn new(groups: &[Group], config: &DecoderConfig, compute: Compute) -> Result<Self> {
+        let mut ids: Vec<i64> = Vec::new();
+        let mut positions: Vec<i64> = Vec::new();
+        let mut placed = Vec::with_capacity(groups.len());
+        let mut masks = Vec::with_capacity(groups.len());
+        for group in groups {
+            let shared = if group.sequences.len() > 1 { common_prefix(&group.sequences) } else { 0 };
+            let start = ids.len();
+            let mut push = |from: usize, tokens: &[u32]| -> Result<()> {
+                for (i, &id) in tokens.iter().enumerate() {
+                    if i64::from(id) >= config.vocab {
+                        return Err(Error::TokenRange { id, vocab: config.vocab });
+                    }
+                    ids.push(i64::from(id));
+                    positions.push((from + i) as i64);
+                }
+                Ok(())
+            };
+            push(0, &group.sequences[0][..shared])?;
+            let mut rests = Vec::with_capacity(group.sequences.len());
+            for sequence in &group.sequences {
+                push(shared, &sequence[shared..])?;
+                rests.push(sequence.len() - shared);
+            }
+            let place = Placed { start, shared, rests };
+            masks.push((group.sequences.len() > 1).then(|| tree_mask(&place, compute)));
+            placed.push(place);
+        }
+        Ok(Self {
+            ids: Tensor::from_slice(&ids).to_device(compute.device),
+            positions: Tensor::from_slice(&positions).to_device(compute.device),
+            groups: placed,
+            masks,
+        })
+    }
+
+    /// Rows computed: every distinct token once.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.groups.iter().map(Placed::rows).sum()
+    }
+}
+
+/// Tokens that all sequences begin with, one at most less than the shortest: every sequence keeps a row of its own.
+fn common_prefix(sequences: &[Vec<u32>]) -> usize {
+    let first = &sequences[0];
+    let mut n = first.len();
+    for other in &sequences[1..] {
+        n = first.iter().zip(other).take(n).take_while(|(a, b)| a == b).count();
+    }
+    n.min(sequences.iter().map(|s| s.len().saturating_sub(1)).min().unwrap_or(0))
+}
+
+/// Who may look at whom inside a group: a rest sees the shared beginning and itself, never another rest.
+fn tree_mask(place: &Placed, compute: Compute) -> Tensor {
+    let n = place.rows();
+    let mut allowed = vec![f32::NEG_INFINITY; n * n];
+    for i in 0..place.shared {
+        allowed[i * n..=i * n + i].fill(0.0);
+    }
+    let mut at = place.shared;
+    for &rest in &place.rests {
+        for i in at..at + rest {
+            allowed[i * n..i * n + place.shared].fill(0.0);
+            allowed[i * n + at..=i * n + i].fill(0.0);
+        }
+        at += rest;
+    }
+    Tensor::from_slice(&allowed)
+        .view([1, 1, n as i64, n as i64])
+        .to_device(compute.device)
+        .to_kind(if compute.kind == Kind::BFloat16 { Kind::BFloat16 } else { Kind::Float })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_follow_shared_then_rests() {
+        let place = Placed { start: 10, shared: 2, rests: vec![3, 1] };
+        assert_eq!([place.row(0, 1), place.row(0, 2), place.row(0, 4), place.row(1, 1), place.row(1, 2)], [11, 12, 14, 11, 15]);
+        assert_eq!(place.rows(), 6);
+    }
+
+    #[test]
+    fn every_sequence_keeps_a_row() {
+        assert_eq!(common_prefix(&[vec![1, 2, 3], vec![1, 2, 3]]), 2);
+        assert_eq!(common_prefix(&[vec![1, 2, 3], vec![1, 2]]), 1);
+        assert_eq!(common_prefix(&[vec![1, 2, 3], vec![4, 2]]), 0);
+    }
+}

@@ -1,0 +1,113 @@
+//! `rampart generate`.
+
+use super::{exit, terminal};
+use anyhow::{Context, Result};
+use lexicon::{Prompt, Sample, jsonl};
+use models::{Compute, DeviceKind, Model, Precision, SamplingParams};
+use std::path::PathBuf;
+
+/// Samples answers to prompts.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  rampart generate --model models/tiny --prompts prompts.jsonl --samples 5 --temperature 0.4 --out samples.jsonl")]
+pub(crate) struct Args {
+    /// Hugging Face folder.
+    #[arg(long)]
+    model: PathBuf,
+    /// PEFT folder on top of it.
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// Prompts, JSON Lines: {"format":1,"id","prompt"}.
+    #[arg(long)]
+    prompts: PathBuf,
+    /// Samples of each prompt.
+    #[arg(long, default_value_t = 1)]
+    samples: usize,
+    /// File to write, JSON Lines.
+    #[arg(long)]
+    out: PathBuf,
+    /// New tokens at most.
+    #[arg(long, default_value_t = 256)]
+    max_new_tokens: usize,
+    /// 0 is greedy.
+    #[arg(long, default_value_t = 0.4)]
+    temperature: f64,
+    /// Keeps the smallest set of tokens with this share of the probability.
+    #[arg(long, default_value_t = 0.95)]
+    top_p: f64,
+    /// Keeps this many tokens; 0 is off.
+    #[arg(long, default_value_t = 50)]
+    top_k: usize,
+    /// Text that ends an answer; may be given several times.
+    #[arg(long)]
+    stop: Vec<String>,
+    /// Seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Kind of matrix products: auto, f32 or bf16.
+    #[arg(long, default_value = "auto", value_parser = precision)]
+    dtype: Precision,
+    /// Goes on past the end-of-sequence token.
+    #[arg(long)]
+    ignore_eos: bool,
+}
+
+/// Reads a precision.
+pub(crate) fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "auto" => Ok(Precision::Auto),
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        other => Err(format!("{other:?} is not auto, f32 or bf16")),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let prompts: Vec<Prompt> = jsonl::read(&args.prompts)?;
+    anyhow::ensure!(!prompts.is_empty(), "{}: no prompt in it", args.prompts.display());
+    let compute = Compute::choose(DeviceKind::Auto, args.dtype)?;
+    let mut model = Model::load(&args.model, compute)?;
+    if let Some(adapter) = &args.adapter {
+        model.decoder.attach_folder(adapter, Some(0.0))?;
+        model.decoder.merge_adapter();
+    }
+    let params = SamplingParams {
+        samples: args.samples,
+        max_new_tokens: args.max_new_tokens,
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        stop: args.stop.clone(),
+        seed: args.seed,
+        ignore_eos: args.ignore_eos,
+    };
+    let texts: Vec<String> = prompts.iter().map(|p| p.prompt.clone()).collect();
+    let bar = terminal::bar(texts.len() * args.samples, "samples");
+    let started = std::time::Instant::now();
+    let mut tokens = 0;
+    let generations = model.generate(&texts, &params, &mut |n| {
+        tokens += n;
+        bar.inc(1);
+        bar.set_message(format!("{:.0} tokens/s", tokens as f64 / started.elapsed().as_secs_f64()));
+    })?;
+    bar.finish_and_clear();
+    let samples: Vec<Sample> = generations
+        .into_iter()
+        .map(|g| Sample {
+            format: lexicon::FORMAT,
+            prompt_id: prompts[g.prompt].id.clone(),
+            index: g.index,
+            code: corpus::template::extract(&g.text),
+            text: g.text,
+            finish_reason: g.finish,
+        })
+        .collect();
+    jsonl::write(&args.out, &samples).context("samples")?;
+    terminal::say(&format!(
+        "{} samples, {tokens} tokens, {:.0} tokens/s",
+        samples.len(),
+        tokens as f64 / started.elapsed().as_secs_f64()
+    ));
+    println!("{}", args.out.display());
+    Ok(exit::CLEAN)
+}

@@ -1,0 +1,46 @@
+//! Progress on stderr, quiet when it is no terminal; Ctrl-C as a flag.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::{
+    io::IsTerminal,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// A bar over `length` steps with room for a message.
+pub(crate) fn bar(length: usize, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr_with_hz(4));
+    let template = format!("{{prefix}}{{bar:28}} {{pos}}/{{len}} {unit} {{msg}} [{{elapsed}} < {{eta}}]");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}
+
+/// Says a line of progress.
+pub(crate) fn say(message: &str) {
+    eprintln!("{message}");
+}
+
+/// Whether a person watches.
+pub(crate) fn watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// A flag that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once.
+pub(crate) fn stop_flag() -> &'static AtomicBool {
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    static SET: OnceLock<()> = OnceLock::new();
+    SET.get_or_init(|| {
+        // Without a handler Ctrl-C still ends the program; checkpoints on disk are whole either way.
+        let _ = ctrlc::set_handler(|| {
+            if FLAG.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            eprintln!("\nstopping after this step (Ctrl-C again ends at once)");
+        });
+    });
+    &FLAG
+}

@@ -1,0 +1,354 @@
+//! Rows become token sequences that know their response and what the change touches.
+
+use crate::{
+    Config, Error, Result,
+    config::{Oversample, OversampleKey},
+};
+use corpus::{Shown, masks, rows::Row, split::mix};
+use lexicon::Pair;
+use models::Tokenizer;
+use objectives::{Compat, Objective, Side};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// One sequence. All arrays have a value a token; position 0 is never predicted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequence {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// 1 on response tokens.
+    pub response: Vec<f64>,
+    /// 1 on tokens the change touches.
+    pub focus: Vec<f64>,
+}
+
+impl Sequence {
+    fn cut(&mut self, most: usize) -> bool {
+        let cut = self.ids.len() > most;
+        self.ids.truncate(most);
+        self.response.truncate(most);
+        self.focus.truncate(most);
+        cut
+    }
+
+    fn responds(&self) -> bool {
+        self.response.iter().skip(1).any(|&r| r > 0.0)
+    }
+
+    fn focused(&self) -> bool {
+        self.focus.iter().zip(&self.response).skip(1).any(|(f, r)| f * r > 0.0)
+    }
+}
+
+/// What one step of an objective is about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Example {
+    /// Two sequences that are compared.
+    Pair {
+        /// Name of the row.
+        id: String,
+        /// Secure side.
+        chosen: Sequence,
+        /// Insecure side.
+        rejected: Sequence,
+    },
+    /// One sequence that is fitted, or unlearned.
+    Single {
+        /// Name of the row.
+        id: String,
+        /// The sequence.
+        sequence: Sequence,
+        /// Its side.
+        side: Side,
+    },
+}
+
+impl Example {
+    /// Name of its row.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Pair { id, .. } | Self::Single { id, .. } => id,
+        }
+    }
+
+    /// Its sequences.
+    #[must_use]
+    pub fn sequences(&self) -> Vec<&Sequence> {
+        match self {
+            Self::Pair { chosen, rejected, .. } => vec![chosen, rejected],
+            Self::Single { sequence, .. } => vec![sequence],
+        }
+    }
+
+    /// Tokens of all sequences.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.sequences().iter().map(|s| s.ids.len()).sum()
+    }
+}
+
+/// What became of the rows: told before training starts.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Accounts {
+    /// Rows read.
+    pub rows: usize,
+    /// Examples made of them, before oversampling.
+    pub used: usize,
+    /// Examples added by oversampling.
+    pub repeated: usize,
+    /// Sequences cut at `data.max-tokens`.
+    pub truncated: usize,
+    /// Rows or sides left out, by reason.
+    pub dropped: BTreeMap<String, usize>,
+    /// Lines that were no rows.
+    pub bad_lines: Vec<lexicon::jsonl::BadLine>,
+}
+
+impl Accounts {
+    fn drop(&mut self, reason: &str) {
+        *self.dropped.entry(reason.to_owned()).or_default() += 1;
+    }
+
+    /// One line for a person.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        use std::fmt::Write as _;
+        let mut out = format!("{} rows: {} examples used", self.rows, self.used);
+        let _ = write!(out, ", {} sequences truncated", self.truncated);
+        let dropped: usize = self.dropped.values().sum();
+        let _ = write!(out, ", {dropped} dropped");
+        if dropped > 0 {
+            let why: Vec<_> = self.dropped.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+            let _ = write!(out, " ({})", why.join(", "));
+        }
+        if self.repeated > 0 {
+            let _ = write!(out, ", {} repeated by oversampling", self.repeated);
+        }
+        if !self.bad_lines.is_empty() {
+            let _ = write!(out, ", {} bad lines quarantined", self.bad_lines.len());
+        }
+        out
+    }
+}
+
+/// Reads files into examples for the configuration's objective.
+///
+/// # Errors
+/// [`Error::Data`] when a file cannot be read or has a bad line; [`Error::Empty`] when nothing is left, with the reasons.
+pub fn load(files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result<(Vec<Example>, Accounts)> {
+    let mut accounts = Accounts::default();
+    let mut rows = Vec::new();
+    for file in files {
+        let mut read = corpus::rows::read(file)?;
+        rows.append(&mut read.rows);
+        accounts.bad_lines.append(&mut read.bad);
+    }
+    // A bad line in training data is refused: what was meant there is unknown, and a person should look.
+    if let Some(bad) = accounts.bad_lines.first() {
+        return Err(Error::Data(bad.clone().into()));
+    }
+    accounts.rows = rows.len();
+    let maker = Maker { config, tokenizer };
+    let (mut examples, mut classes) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let before = examples.len();
+        maker.add(row, &mut examples, &mut accounts)?;
+        classes.resize(examples.len(), class(row, config.data.oversample.as_ref()));
+        debug_assert!(examples.len() >= before);
+    }
+    accounts.used = examples.len();
+    if examples.is_empty() {
+        return Err(Error::Empty(accounts.summary()));
+    }
+    if let Some(oversample) = &config.data.oversample {
+        accounts.repeated = repeat(&mut examples, &classes, oversample.minimum, config.seed);
+    }
+    Ok((examples, accounts))
+}
+
+fn class(row: &Row, oversample: Option<&Oversample>) -> String {
+    let (Some(oversample), Row::Pair(pair)) = (oversample, row) else { return String::new() };
+    let part = |key: &OversampleKey| match key {
+        OversampleKey::Language => pair.language.name().to_owned(),
+        OversampleKey::Cwe => pair.cwe.first().map(ToString::to_string).unwrap_or_default(),
+    };
+    oversample.by.iter().map(part).collect::<Vec<_>>().join("/")
+}
+
+/// Draws with replacement until every class has the minimum (SafeCoder, methods.md section 3).
+fn repeat(examples: &mut Vec<Example>, classes: &[String], minimum: usize, seed: u64) -> usize {
+    let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (i, class) in classes.iter().enumerate().filter(|(_, c)| !c.is_empty()) {
+        members.entry(class).or_default().push(i);
+    }
+    let mut added = Vec::new();
+    for (class, indices) in members {
+        for n in indices.len()..minimum {
+            let at = mix(&[&seed.to_string(), "oversample", class, &n.to_string()]) % indices.len() as u64;
+            added.push(examples[indices[usize::try_from(at).unwrap_or(0)]].clone());
+        }
+    }
+    let count = added.len();
+    examples.extend(added);
+    count
+}
+
+struct Maker<'a> {
+    config: &'a Config,
+    tokenizer: &'a Tokenizer,
+}
+
+impl Maker<'_> {
+    fn add(&self, row: &Row, examples: &mut Vec<Example>, accounts: &mut Accounts) -> Result<()> {
+        let pair = match row {
+            Row::Text { id, text } => {
+                if self.config.objective.needs().pair {
+                    accounts.drop("text row without two sides");
+                    return Ok(());
+                }
+                let mut sequence = self.text(text)?;
+                self.cut(&mut sequence, accounts);
+                if sequence.responds() {
+                    examples.push(Example::Single { id: id.clone(), sequence, side: Side::Standard });
+                } else {
+                    accounts.drop("empty text");
+                }
+                return Ok(());
+            }
+            Row::Pair(pair) => pair,
+        };
+        if pair.secure == pair.insecure {
+            accounts.drop("pair without difference");
+            return Ok(());
+        }
+        let (mut chosen, mut rejected) = self.sides(pair)?;
+        match &self.config.objective {
+            Objective::SafeCoder(_) => {
+                for (side, mut sequence) in [(Side::Secure, chosen), (Side::Insecure, rejected)] {
+                    self.add_safecoder(pair, side, &mut sequence, examples, accounts);
+                }
+                return Ok(());
+            }
+            objective if !objective.needs().pair => {
+                self.cut(&mut chosen, accounts);
+                if chosen.responds() {
+                    examples.push(Example::Single { id: pair.id.clone(), sequence: chosen, side: Side::Secure });
+                } else {
+                    accounts.drop("no response within data.max-tokens");
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.cut(&mut chosen, accounts);
+        self.cut(&mut rejected, accounts);
+        if !chosen.responds() || !rejected.responds() {
+            accounts.drop("no response within data.max-tokens");
+        } else if chosen.ids == rejected.ids {
+            accounts.drop("no difference within data.max-tokens");
+        } else if self.config.objective.needs().focus && !chosen.focused() && !rejected.focused() {
+            accounts.drop("no changed token within data.max-tokens");
+        } else {
+            examples.push(Example::Pair { id: pair.id.clone(), chosen, rejected });
+        }
+        Ok(())
+    }
+
+    fn cut(&self, sequence: &mut Sequence, accounts: &mut Accounts) {
+        if sequence.cut(self.config.data.max_tokens) {
+            accounts.truncated += 1;
+        }
+    }
+
+    /// A side is used when it fits, has a masked and an unmasked token; it ends after its last masked token.
+    fn add_safecoder(
+        &self,
+        pair: &Pair,
+        side: Side,
+        sequence: &mut Sequence,
+        examples: &mut Vec<Example>,
+        accounts: &mut Accounts,
+    ) {
+        let Some(last) = sequence.focus.iter().rposition(|&f| f > 0.0) else {
+            accounts.drop("side without changed token");
+            return;
+        };
+        if sequence.ids.len() > self.config.data.max_tokens {
+            accounts.drop("side longer than data.max-tokens");
+            return;
+        }
+        let plain = sequence.focus.iter().zip(&sequence.response).any(|(&f, &r)| f == 0.0 && r > 0.0);
+        if !plain {
+            accounts.drop("side changed everywhere");
+            return;
+        }
+        let _ = sequence.cut(last + 1);
+        examples.push(Example::Single { id: pair.id.clone(), sequence: sequence.clone(), side });
+    }
+
+    /// Text without sides: every token is response, the end included.
+    fn text(&self, text: &str) -> Result<Sequence> {
+        let mut ids: Vec<u32> = self.tokenizer.bos.into_iter().collect();
+        // Without a beginning token the first token is predicted from the end token before it, as when texts follow
+        // one another.
+        if ids.is_empty() {
+            ids.extend(self.tokenizer.eos);
+        }
+        let given = ids.len();
+        ids.extend(self.tokenizer.encode(text)?);
+        ids.extend(self.tokenizer.eos);
+        let response = (0..ids.len()).map(|i| f64::from(u8::from(i >= given))).collect();
+        Ok(Sequence { focus: vec![0.0; ids.len()], response, ids })
+    }
+
+    fn sides(&self, pair: &Pair) -> Result<(Sequence, Sequence)> {
+        let template = self.config.data.template;
+        let whole = matches!(&self.config.objective, Objective::Lpo(l) if l.compat == Compat::Code);
+        let (secure, insecure) = (template.show(pair, &pair.secure), template.show(pair, &pair.insecure));
+        let (mut chosen, code_c) = self.sequence(&secure)?;
+        let (mut rejected, code_r) = self.sequence(&insecure)?;
+        if !self.config.objective.needs().focus {
+            return Ok((chosen, rejected));
+        }
+        let most = self.config.data.max_tokens;
+        // The published LPO code compares whole truncated sequences; everything else compares the code alone.
+        let range = |s: &Sequence, code: &std::ops::Range<usize>| {
+            if whole { 0..s.ids.len().min(most) } else { code.clone() }
+        };
+        let (range_c, range_r) = (range(&chosen, &code_c), range(&rejected, &code_r));
+        let (before, after) = masks::token_diff(&rejected.ids[range_r.clone()], &chosen.ids[range_c.clone()]);
+        for (slot, m) in rejected.focus[range_r].iter_mut().zip(before) {
+            *slot = f64::from(m);
+        }
+        for (slot, m) in chosen.focus[range_c].iter_mut().zip(after) {
+            *slot = f64::from(m);
+        }
+        Ok((chosen, rejected))
+    }
+
+    /// A side's tokens, and where its code stands among them.
+    fn sequence(&self, shown: &Shown) -> Result<(Sequence, std::ops::Range<usize>)> {
+        let t = self.tokenizer;
+        let mut ids: Vec<u32> = t.bos.into_iter().collect();
+        ids.extend(t.encode(&shown.prompt)?);
+        let given = ids.len();
+        let code = if shown.joined {
+            let lead = t.encode(&shown.lead)?.len();
+            let start = ids.len();
+            ids.extend(t.encode(&format!("{}{}", shown.lead, shown.code))?);
+            // Where the seam falls inside a token, the code starts with the token that holds it.
+            (start + lead).min(ids.len())..ids.len()
+        } else {
+            ids.extend(t.encode(&shown.lead)?);
+            let start = ids.len();
+            ids.extend(t.encode(&shown.code)?);
+            start..ids.len()
+        };
+        ids.extend(t.encode(shown.tail)?);
+        if shown.ends {
+            ids.extend(t.eos);
+        }
+        let response = (0..ids.len()).map(|i| f64::from(u8::from(i >= given))).collect();
+        Ok((Sequence { focus: vec![0.0; ids.len()], response, ids }, code))
+    }
+}

@@ -1,0 +1,251 @@
+//! The loop.
+
+use crate::{
+    Accounts, Config, Error, Example, Result, StepMetrics,
+    batches::Order,
+    checkpoint::{self, State},
+    config::{SaveDtype, Schedule},
+    examples,
+    metrics::Log,
+    step::{self, Reference, Sums},
+};
+use models::{
+    Compute, Model, Stored,
+    decoder::Pass,
+    optimizer::{AdamW, AdamWConfig},
+};
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+/// What hears of a run's progress.
+pub trait Observer {
+    /// Once, before the first step.
+    fn begins(&mut self, facts: &Facts);
+    /// After every step.
+    fn stepped(&mut self, metrics: &StepMetrics);
+    /// Anything else worth saying.
+    fn says(&mut self, message: &str);
+}
+
+/// What is known before the first step.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// What became of the training rows.
+    pub accounts: Accounts,
+    /// Values that train.
+    pub trainable: usize,
+    /// Values of the whole model.
+    pub parameters: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Steps done before this start.
+    pub done: usize,
+    /// `f32` or `bf16`.
+    pub precision: &'static str,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are done; holds the folder of the adapter or model.
+    Finished(PathBuf),
+    /// Stopped on request after this many steps, with a checkpoint.
+    Stopped(usize),
+}
+
+/// Trains. `stop` is looked at between steps: Ctrl-C sets it.
+///
+/// # Errors
+/// [`Error`]; what was written before is whole.
+pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?;
+    let mut model = if config.model.from_scratch {
+        Model::random(&config.model.path, compute, config.seed)?
+    } else {
+        Model::load(&config.model.path, compute)?
+    };
+    for folder in &config.model.merge_adapters {
+        model.decoder.attach_folder(folder, Some(0.0))?;
+        model.decoder.merge_adapter();
+    }
+    match (config.model.adapter.lora(), &config.model.init_adapter) {
+        (Some(lora), Some(folder)) => {
+            let dropout = lora.dropout;
+            model.decoder.attach_folder(folder, Some(dropout))?;
+        }
+        (Some(lora), None) => model.decoder.attach_new(lora, config.seed)?,
+        (None, _) => model.decoder.train_all(),
+    }
+    let (train, accounts) = examples::load(&config.data.train, config, &model.tokenizer)?;
+    let held_out =
+        if config.data.eval.is_empty() { Vec::new() } else { examples::load(&config.data.eval, config, &model.tokenizer)?.0 };
+
+    let mut order = Order::new(train.len(), config.optim.batch, config.seed, config.data.shuffle);
+    let steps = config.optim.steps.unwrap_or_else(|| order.steps(config.optim.epochs.unwrap_or(1.0)));
+    let o = &config.optim;
+    let settings = AdamWConfig { beta1: o.beta1, beta2: o.beta2, eps: o.eps, weight_decay: o.weight_decay };
+    let mut optimizer = AdamW::new(model.decoder.trainable(), settings);
+    let trainer = Trainer { config, model: &model, references: references(config, &model, &train)? };
+
+    let mut state =
+        State { format: lexicon::FORMAT, step: 0, config: checkpoint::fingerprint(config)?, best: None, stale: 0 };
+    if resume {
+        match checkpoint::resume(&config.output, config, &mut optimizer)? {
+            Some(found) => {
+                observer.says(&format!("resuming after step {}", found.step));
+                state = found;
+            }
+            None => observer.says("no checkpoint to resume: starting from the beginning"),
+        }
+    }
+    let mut log = Log::open(&config.output.join("metrics.jsonl"), state.step)?;
+    observer.begins(&Facts {
+        accounts,
+        trainable: optimizer.values(),
+        parameters: model.decoder.named().iter().map(|(_, t)| t.numel()).sum(),
+        steps,
+        done: state.step,
+        precision: compute.precision_name(),
+    });
+
+    while state.step < steps {
+        if stop.load(Ordering::Relaxed) {
+            let folder = checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
+            observer.says(&format!("stopped after step {}: saved {}; --resume goes on", state.step, folder.display()));
+            return Ok(Outcome::Stopped(state.step));
+        }
+        let started = Instant::now();
+        let batch = order.step(state.step);
+        let mut metrics = trainer.step(&train, &batch, state.step)?;
+        metrics.learning_rate = rate(config, state.step, steps);
+        metrics.grad_norm = optimizer.grad_norm();
+        metrics.step = state.step + 1;
+        for (what, value) in [("loss", metrics.loss), ("gradient norm", metrics.grad_norm)] {
+            if !value.is_finite() {
+                return Err(Error::Diverged { step: metrics.step, what, value });
+            }
+        }
+        let clip = if o.clip_norm > 0.0 { (o.clip_norm / (metrics.grad_norm + 1e-6)).min(1.0) } else { 1.0 };
+        optimizer.step(metrics.learning_rate, clip);
+        state.step += 1;
+        metrics.seconds = started.elapsed().as_secs_f64();
+        let mut enough = false;
+        if config.evaluation.every > 0 && state.step % config.evaluation.every == 0 {
+            let loss = trainer.loss(&held_out)?;
+            metrics.eval_loss = Some(loss);
+            let better = state.best.is_none_or(|best| loss < best);
+            state.best = if better { Some(loss) } else { state.best };
+            state.stale = if better { 0 } else { state.stale + 1 };
+            enough = config.evaluation.patience > 0 && state.stale >= config.evaluation.patience;
+        }
+        log.push(&metrics)?;
+        observer.stepped(&metrics);
+        if config.checkpoint.every > 0 && state.step % config.checkpoint.every == 0 && state.step < steps {
+            checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
+        }
+        if enough {
+            observer.says(&format!("held-out loss has not improved for {} evaluations: stopping early", state.stale));
+            break;
+        }
+    }
+    finish(config, &model)
+}
+
+fn finish(config: &Config, model: &Model) -> Result<Outcome> {
+    if model.decoder.lora().is_some() {
+        let folder = config.output.join("adapter");
+        model.decoder.save_adapter(&folder, &config.model.path.display().to_string())?;
+        Ok(Outcome::Finished(folder))
+    } else {
+        let folder = config.output.join("model");
+        let stored = match config.model.save_dtype {
+            SaveDtype::F32 => Stored::F32,
+            SaveDtype::Bf16 => Stored::Bf16,
+        };
+        model.save(&folder, stored)?;
+        Ok(Outcome::Finished(folder))
+    }
+}
+
+/// Learning rate of a step (from 0): linear warm-up whose first step is already above zero, then the schedule.
+fn rate(config: &Config, step: usize, steps: usize) -> f64 {
+    let o = &config.optim;
+    let warmup = (o.warmup_ratio * steps as f64).ceil();
+    let at = step as f64;
+    if at < warmup {
+        return o.learning_rate * (at + 1.0) / warmup;
+    }
+    let share = (at - warmup) / (steps as f64 - warmup).max(1.0);
+    o.learning_rate
+        * match o.schedule {
+            Schedule::Constant => 1.0,
+            Schedule::Linear => 1.0 - share,
+            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * share).cos()),
+        }
+}
+
+/// Reference log-probs of every training example, where the objective compares with a frozen model. They never change,
+/// so they are computed once, before the first update.
+fn references(config: &Config, model: &Model, examples: &[Example]) -> Result<Vec<Reference>> {
+    if !config.objective.needs().reference {
+        return Ok(Vec::new());
+    }
+    let all: Vec<&Example> = examples.iter().collect();
+    let mut out = Vec::with_capacity(all.len());
+    for part in step::split(&all, config.optim.micro_tokens) {
+        out.extend(step::reference(&model.decoder, &all[part], Pass::REFERENCE)?);
+    }
+    Ok(out)
+}
+
+struct Trainer<'a> {
+    config: &'a Config,
+    model: &'a Model,
+    references: Vec<Reference>,
+}
+
+impl Trainer<'_> {
+    fn step(&self, examples: &[Example], batch: &[usize], number: usize) -> Result<StepMetrics> {
+        let chosen: Vec<&Example> = batch.iter().map(|&i| &examples[i]).collect();
+        let references: Vec<Option<&Reference>> = batch.iter().map(|&i| self.references.get(i)).collect();
+        let objective = &self.config.objective;
+        let shares = step::weights(&chosen, objective);
+        let mut sums = Sums::default();
+        for (n, part) in step::split(&chosen, self.config.optim.micro_tokens).into_iter().enumerate() {
+            // Dropout is drawn from the step's own seed: a resumed run draws the same.
+            let seed = corpus::split::mix(&[&self.config.seed.to_string(), "dropout", &number.to_string(), &n.to_string()]);
+            models::seed(seed);
+            step::part(
+                &self.model.decoder,
+                objective,
+                &chosen[part.clone()],
+                &shares[part.clone()],
+                &references[part],
+                true,
+                &mut sums,
+            )?;
+        }
+        Ok(sums.metrics())
+    }
+
+    /// Mean loss of held-out examples, weighted as one large step.
+    fn loss(&self, examples: &[Example]) -> Result<f64> {
+        let all: Vec<&Example> = examples.iter().collect();
+        let shares = step::weights(&all, &self.config.objective);
+        let mut sums = Sums::default();
+        for part in step::split(&all, self.config.optim.micro_tokens) {
+            let slice = &all[part.clone()];
+            let own = if self.references.is_empty() {
+                Vec::new()
+            } else {
+                step::reference(&self.model.decoder, slice, Pass::REFERENCE)?
+            };
+            let own: Vec<Option<&Reference>> = own.iter().map(Some).collect();
+            step::part(&self.model.decoder, &self.config.objective, slice, &shares[part], &own, false, &mut sums)?;
+        }
+        Ok(sums.metrics().loss)
+    }
+}

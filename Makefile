@@ -10,7 +10,7 @@ help: ## this list
 setup: ## libtorch into the cache, Python tools into .venv, cargo-nextest and cargo-deny
 	@scripts/setup --tools
 
-demo: ## build, then watch a code model learn to write secure Python; writes out/demo/report.html
+demo: ## build, then watch a code model learn to write secure Python: a table and report.html
 	@scripts/setup
 	cargo build --release --package rampart
 	$(target)/release/rampart demo

@@ -1,11 +1,11 @@
 //! Raw sources in; clean pairs out.
 //!
 //! 1. [`lesson`], [`library`]: our lessons, read from Markdown and carried inside the binary.
-//! 2. [`expand`], [`split`]: a lesson's variants, and which of them training may see.
+//! 2. [`expand`], [`verify`], [`split`]: a lesson's variants, which of them hold, and which of them training may see.
 //! 3. [`rows`]: pairs as others publish them, read into ours.
 //! 4. [`template`]: what a model is shown.
 //! 5. [`masks`], [`mask_rows`]: which tokens differ between the two sides of a pair.
-//! 6. [`validate`], [`stats`]: what can be said of a set before anything is trained on it.
+//! 6. [`validate`], [`stats`], [`partition`]: what can be said of a set before anything is trained on it, and its parts.
 //!
 //! Invariants: no tensor, no network. The same seed gives the same pairs in the same order. A variant that evaluation
 //! asks for is in no training set. Nothing is dropped without being counted.
@@ -13,12 +13,19 @@
 pub mod expand;
 pub mod lesson;
 pub mod library;
+pub mod mask_rows;
 pub mod masks;
+pub mod partition;
 pub mod rows;
 pub mod split;
+pub mod stats;
 pub mod template;
+pub mod validate;
+pub mod verify;
 
 pub use expand::Variant;
 pub use lesson::{Kind, Lesson};
+/// The tokenizer that masks and statistics count with.
+pub use models::Tokenizer;
 pub use split::{Part, Split};
 pub use template::{Shown, Template};

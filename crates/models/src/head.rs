@@ -4,11 +4,11 @@
 //! gradient of the hidden states, and of the head where it trains:
 //! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
 
-use crate::{Compute, Decoder, linear::cast};
-use tch::{Kind, Tensor, no_grad};
+use crate::{Compute, Decoder, linear::cast, softmax};
+use tch::{Device, Kind, Tensor, no_grad};
 
-/// Values of a logit chunk: 32 MiB in f32 keeps it near the caches and large enough for full-speed products.
-const CHUNK_VALUES: i64 = 8 << 20;
+/// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
+const CHUNK_VALUES: i64 = 2 << 20;
 
 /// Which rows are asked for which label.
 #[derive(Debug, Clone, Default)]
@@ -82,10 +82,14 @@ impl Head {
             let mut out = Vec::with_capacity(labels.len());
             for (from, n) in self.chunks(labels) {
                 let (_, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear::<&Tensor>(&self.weight, None).to_kind(Kind::Float);
+                let logits = h.linear::<&Tensor>(&self.weight, None);
+                if self.compute.device == Device::Cpu {
+                    out.extend(softmax::fused(&logits, &labels.tokens[from..from + n], None));
+                    continue;
+                }
+                let logits = logits.to_kind(Kind::Float);
                 let chosen = logits.gather(1, &tokens, false).squeeze_dim(1);
-                let logp = chosen - logits.logsumexp(&[1i64][..], false);
-                out.extend(values(&logp));
+                out.extend(values(&(chosen - logits.logsumexp(&[1i64][..], false))));
             }
             out
         })
@@ -108,17 +112,22 @@ impl Head {
                 self.trains.then(|| Tensor::zeros(self.weight.size(), (Kind::Float, self.compute.device)));
             for (from, n) in self.chunks(labels) {
                 let (rows, tokens, h) = self.pick(from, n, labels, hidden);
-                let g: Vec<f32> = d[from..from + n].iter().map(|&x| x as f32).collect();
-                let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
-                let logits = h.linear::<&Tensor>(&self.weight, None).to_kind(Kind::Float);
-                let logp = logits.log_softmax(1, None::<Kind>);
-                logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)));
-                // g (onehot - softmax), in place.
-                let mut d_logits = logp;
-                let _ = d_logits.exp_();
-                let _ = d_logits.g_mul_(&g.neg());
-                let _ = d_logits.scatter_add_(1, &tokens, &g);
-                let d_logits = cast(&d_logits, self.compute);
+                let logits = h.linear::<&Tensor>(&self.weight, None);
+                let d_logits = if self.compute.device == Device::Cpu {
+                    logps.extend(softmax::fused(&logits, &labels.tokens[from..from + n], Some(&d[from..from + n])));
+                    logits
+                } else {
+                    let g: Vec<f32> = d[from..from + n].iter().map(|&x| x as f32).collect();
+                    let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
+                    let logp = logits.to_kind(Kind::Float).log_softmax(1, None::<Kind>);
+                    logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)));
+                    // g (onehot - softmax), in place.
+                    let mut d_logits = logp;
+                    let _ = d_logits.exp_();
+                    let _ = d_logits.g_mul_(&g.neg());
+                    let _ = d_logits.scatter_add_(1, &tokens, &g);
+                    cast(&d_logits, self.compute)
+                };
                 let dh = d_logits.matmul(&self.weight).to_kind(Kind::Float);
                 let _ = d_hidden.index_add_(0, &rows, &dh);
                 if let Some(d_weight) = &mut d_weight {

@@ -35,6 +35,8 @@ pub mod packing;
 #[cfg(feature = "torch")]
 mod sampling;
 #[cfg(feature = "torch")]
+mod softmax;
+#[cfg(feature = "torch")]
 pub mod weights;
 
 mod error;

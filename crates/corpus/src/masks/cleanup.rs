@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(got, script(to), "{from}");
     }
 
-    /// The library's own cases (its test suite, `diff_cleanupMerge`).
+    /// After the cases of the library's own test suite (`diff_cleanupMerge`).
     #[test]
     fn merging() {
         check(merge, "", "");
@@ -296,7 +296,7 @@ mod tests {
         check(merge, "=x|-ca|=c|-b|=a", "=xca|-cba");
     }
 
-    /// The library's own cases (`diff_cleanupSemantic`).
+    /// After the library's own cases (`diff_cleanupSemantic`).
     #[test]
     fn meaning() {
         check(semantic, "", "");
@@ -312,7 +312,7 @@ mod tests {
         check(semantic, "-abcd1212|+1212efghi|=----|-A3|+3BC", "-abcd|=1212|+efghi|=----|-A|=3|+BC");
     }
 
-    /// The library's own cases (`diff_cleanupSemanticLossless`).
+    /// After the library's own cases (`diff_cleanupSemanticLossless`).
     #[test]
     fn alignment() {
         check(align, "=AAA\r\n\r\nBBB|+\r\nDDD\r\n\r\nBBB|=\r\nEEE", "=AAA\r\n\r\n|+BBB\r\nDDD\r\n\r\n|=BBB\r\nEEE");

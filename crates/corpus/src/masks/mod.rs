@@ -4,15 +4,15 @@
 //! ids, then a fill of gaps of one token. Published results hang on its every quirk, so this is that algorithm and not
 //! a better one. Its stages, a file each:
 //!
-//! 1. [`alphabet`]: ids become small consecutive symbols.
-//! 2. [`blocks`]: Ratcliff-Obershelp matching blocks, with the rule that ignores popular elements (`SequenceMatcher`).
-//! 3. [`similar`]: how alike two ids are as digit strings.
-//! 4. [`synch`]: inside a replaced block, similar and identical elements synchronise the two sides (`_fancy_replace`).
+//! 1. `alphabet`: ids become small consecutive symbols.
+//! 2. `blocks`: Ratcliff-Obershelp matching blocks, with the rule that ignores popular elements (`SequenceMatcher`).
+//! 3. `similar`: how alike two ids are as digit strings.
+//! 4. `synch`: inside a replaced block, similar and identical elements synchronise the two sides (`_fancy_replace`).
 //!
-//! [`char_diff`] and [`line_diff`] are the spans SVEN trains with ([`text`], over the edit script of [`myers`]), and
+//! [`char_diff`] and [`line_diff`] are the spans SVEN trains with (`text`, over the edit scripts of `myers` and `cleanup`), and
 //! [`spans_to_tokens`] lays spans over a tokenizer's offsets. Spans are what a data set keeps: they outlive a tokenizer.
 //!
-//! Everything here is a pure function of its arguments and panics on none.
+//! Everything here is a pure function of its arguments and never panics.
 
 mod alphabet;
 mod blocks;

@@ -557,6 +557,7 @@ pub(super) fn constant_name(name: &str) -> bool {
 
 /// Number of dynamic parts in a text.
 #[must_use]
+#[cfg(test)]
 pub(super) fn holes(text: &str) -> usize {
     text.matches(HOLE).count()
 }

@@ -1,9 +1,15 @@
 //! `rampart data ..`: making, checking and looking at training data.
 
 mod expand;
+mod input;
+mod mask;
+mod programs;
+mod split;
+mod stats;
+mod validate;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 /// Makes, checks and shows training data.
 #[derive(clap::Args, Debug)]
@@ -14,12 +20,33 @@ pub(crate) struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Expands lessons into pairs, or into text for pre-training.
+    /// Expands lessons into verified pairs, or into text for pre-training.
     Expand(expand::Args),
+    /// Checks lessons and pairs against their truth table.
+    Validate(validate::Args),
+    /// Prints which tokens differ between the two sides of every pair.
+    Mask(mask::Args),
+    /// Counts what a data set holds.
+    Stats(stats::Args),
+    /// Divides rows into train, val and test.
+    Split(split::Args),
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    /// For a person.
+    Full,
+    /// One JSON object.
+    Json,
 }
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
     match &args.command {
         Command::Expand(args) => expand::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::Mask(args) => mask::run(args),
+        Command::Stats(args) => stats::run(args),
+        Command::Split(args) => split::run(args),
     }
 }

@@ -1,14 +1,23 @@
 //! `rampart data expand`.
 
+use super::programs;
 use crate::cli::{exit, terminal};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use corpus::{Lesson, Part, Split, Template, Variant, library, split::mix};
-use lexicon::{Pair, jsonl};
+use corpus::{
+    Lesson, Part, Split, Template, Variant, library,
+    split::mix,
+    validate::{Reason, Runner},
+    verify::{self, Made, Verified},
+};
+use lexicon::jsonl;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Expands lessons into pairs, or into text for pre-training.
+/// Expands lessons into verified pairs, or into text for pre-training.
+///
+/// A pair is written when both sides parse, a native rule fires on the insecure one and none on the secure one; what is
+/// left out is counted by reason.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   rampart data expand --out pairs.jsonl
@@ -36,6 +45,12 @@ pub(crate) struct Args {
     /// Seed of the choice.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Writes only pairs that the judge tells apart; --verify=false writes all.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    verify: bool,
+    #[command(flatten)]
+    programs: programs::Args,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,7 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     );
     let lessons = lessons(&args.lessons)?;
     let split = Split::default();
-    let mut pairs: Vec<Pair> = Vec::new();
+    let mut made: Vec<Made<'_>> = Vec::new();
     let mut texts: Vec<Text> = Vec::new();
     for lesson in &lessons {
         let evaluated = split.evaluated_code(lesson);
@@ -100,19 +115,46 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             wanted(split.part(&lesson.id, n), args.part) && !(trains && evaluated.contains(&lesson.variant(n).secure))
         });
         match args.form {
-            Form::Pairs => pairs.extend(chosen.iter().filter_map(|v| lesson.pair(v))),
+            Form::Pairs => made.extend(
+                chosen.into_iter().filter_map(|variant| Some(Made { pair: lesson.pair(&variant)?, variant, lesson })),
+            ),
             Form::Text => texts.extend(chosen.iter().map(|v| text(lesson, v, args))),
         }
     }
-    let count = pairs.len() + texts.len();
+    let programs = args.programs.programs()?;
+    let runner = programs.as_ref().map(|p| p as &dyn Runner);
+    let verified = if args.verify || runner.is_some() {
+        let bar = terminal::bar(made.len(), "pairs");
+        let verified = verify::verify(made, runner, || bar.inc(1));
+        bar.finish_and_clear();
+        report(&verified);
+        verified
+    } else {
+        Verified { pairs: made.into_iter().map(|m| m.pair).collect(), ..Verified::default() }
+    };
+    let count = verified.pairs.len() + texts.len();
+    anyhow::ensure!(count > 0, "no variant of {} lessons is left to write", lessons.len());
     match args.form {
-        Form::Pairs => jsonl::write(&args.out, &pairs),
+        Form::Pairs => jsonl::write(&args.out, &verified.pairs),
         Form::Text => jsonl::write(&args.out, &texts),
     }
     .context("expanded lessons")?;
     terminal::say(&format!("{count} rows of {} lessons", lessons.len()));
     println!("{}", args.out.display());
     Ok(exit::CLEAN)
+}
+
+/// Says what was left out, and why.
+fn report(verified: &Verified) {
+    for reason in Reason::ALL {
+        if let Some(count) = verified.refused.get(reason) {
+            let example = verified.example.get(reason).map(String::as_str).unwrap_or_default();
+            terminal::say(&format!("left out {count}: {} (first: {example})", reason.phrase()));
+        }
+    }
+    for (reason, count) in &verified.not_run {
+        terminal::say(&format!("not run {count}: {reason}"));
+    }
 }
 
 /// A variant as a base model meets code: a docstring above one of the two forms, drawn by the seed.

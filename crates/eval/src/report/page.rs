@@ -1,0 +1,354 @@
+//! A document as its template wants it: every number already a word or a place.
+
+use super::{Column, Comparison, Document, MaskedPair, chart, code, words};
+use crate::Outcome;
+use lexicon::{Figure, Report, SuiteResult, TestOutcome, Verdict};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+pub(super) struct Page {
+    title: String,
+    headline: String,
+    lead: Vec<String>,
+    facts: Vec<(String, String)>,
+    suites: Vec<Suite>,
+    meanings: Vec<(&'static str, &'static str)>,
+    curves: Vec<chart::Chart>,
+    comparisons: Vec<Side>,
+    masks: Vec<Mask>,
+    notes: Vec<String>,
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Suite {
+    name: String,
+    about: String,
+    counts: String,
+    stages: Vec<String>,
+    heroes: Vec<Hero>,
+    rows: Vec<Row>,
+    cwes: Vec<CweRow>,
+    cwe_stages: Vec<Label>,
+}
+
+/// A metric large: a dot and its interval for every stage.
+#[derive(Serialize)]
+struct Hero {
+    name: &'static str,
+    hint: &'static str,
+    ranges: Vec<Range>,
+}
+
+#[derive(Serialize)]
+struct Label {
+    text: String,
+    class: &'static str,
+}
+
+#[derive(Serialize)]
+struct Range {
+    label: String,
+    class: &'static str,
+    value: f64,
+    low: f64,
+    high: f64,
+    text: String,
+    interval: String,
+    n: usize,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    lower_is_better: bool,
+    cells: Vec<Range>,
+}
+
+#[derive(Serialize)]
+struct CweRow {
+    cwe: String,
+    name: String,
+    bars: Vec<Range>,
+}
+
+#[derive(Serialize)]
+struct Side {
+    task: String,
+    cwe: String,
+    instruction: String,
+    columns: Vec<Answer>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    stage: String,
+    chips: Vec<Label>,
+    lines: Vec<code::Line>,
+    more: usize,
+    error: String,
+}
+
+#[derive(Serialize)]
+struct Mask {
+    title: String,
+    insecure: Vec<code::Run>,
+    secure: Vec<code::Run>,
+    share: String,
+}
+
+pub(super) fn view(document: &Document) -> Page {
+    let report = &document.report;
+    let suites = suites(report);
+    let (headline, lead) = headline(report);
+    let mut facts = document.facts.clone();
+    facts.push(("Seed".into(), report.seed.to_string()));
+    facts.push(("Time".into(), words::duration(report.seconds)));
+    Page {
+        title: document.title.clone(),
+        headline,
+        lead,
+        facts,
+        suites,
+        meanings: words::METRICS.iter().map(|m| (m.name, m.meaning)).collect(),
+        curves: document.curves.iter().flat_map(chart::of).collect(),
+        comparisons: document.comparisons.iter().map(side).collect(),
+        masks: document.masks.iter().map(mask).collect(),
+        notes: document.notes.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// The results of a suite at every stage that has it.
+fn results<'a>(report: &'a Report, suite: &str) -> Vec<(&'a str, &'a SuiteResult)> {
+    let of = |s: &'a lexicon::Stage| Some((s.name.as_str(), s.suites.iter().find(|r| r.name == suite)?));
+    report.stages.iter().filter_map(of).collect()
+}
+
+fn suite_names(report: &Report) -> Vec<&str> {
+    let mut names = Vec::new();
+    for result in report.stages.iter().flat_map(|s| &s.suites) {
+        if !names.contains(&result.name.as_str()) {
+            names.push(result.name.as_str());
+        }
+    }
+    names
+}
+
+/// One sentence that says what came out, and one a suite with the figures behind it.
+fn headline(report: &Report) -> (String, Vec<String>) {
+    let names = suite_names(report);
+    let percent = |f: Figure| format!("{}\u{a0}%", words::number(f.value));
+    let interval = |f: Figure| format!("{}\u{2013}{}", words::number(f.low), words::number(f.high));
+    let mut lead = Vec::new();
+    let mut headline = "Nothing was measured".to_owned();
+    for (i, name) in names.iter().enumerate() {
+        let results = results(report, name);
+        let (Some((first, before)), Some((last, after))) = (results.first(), results.last()) else { continue };
+        let (b, a) = (before.metrics.ins, after.metrics.ins);
+        let about = words::suite(name);
+        if results.len() == 1 {
+            lead.push(format!("On {about}: {} of {} answers are insecure ({}).", percent(a), a.n, interval(a)));
+            if i == 0 {
+                headline = format!("{} of answers are insecure", percent(a));
+            }
+            continue;
+        }
+        if i == 0 {
+            let rounded = |f: Figure| format!("{:.0}\u{a0}%", f.value);
+            headline = if rounded(b) == rounded(a) {
+                format!("Insecure answers stay at {}", rounded(a))
+            } else {
+                let verb = if a.value < b.value { "fall" } else { "rise" };
+                format!("Insecure answers {verb} from {} to {}", rounded(b), rounded(a))
+            };
+        }
+        let (wb, wa) = (before.metrics.secure_pass_1, after.metrics.secure_pass_1);
+        let works = if wb.n > 0 && wa.n > 0 {
+            format!(" Code that works and is secure: {}, then {}.", percent(wb), percent(wa))
+        } else {
+            String::new()
+        };
+        lead.push(format!(
+            "On {about}, {} of {}\u{2019}s {} answers are insecure ({}), and {} of {}\u{2019}s ({}).{works}",
+            percent(b),
+            words::stage(first),
+            b.n,
+            interval(b),
+            percent(a),
+            words::stage(last),
+            interval(a),
+        ));
+    }
+    (headline, lead)
+}
+
+fn suites(report: &Report) -> Vec<Suite> {
+    let weaknesses = weaknesses();
+    let suite = |name: &str| {
+        let results = results(report, name);
+        let n = results.len();
+        let ranges = |of: &dyn Fn(&SuiteResult) -> Figure| -> Vec<Range> {
+            results.iter().enumerate().map(|(i, (stage, r))| range(stage, class(i, n), of(r))).collect()
+        };
+        let first = results.first().map(|(_, r)| *r);
+        Suite {
+            name: name.to_owned(),
+            about: words::suite(name),
+            counts: first.map_or_else(String::new, |r| {
+                let each = if n > 1 { " a stage" } else { "" };
+                format!("{} tasks, {} answers{each}", r.prompts, r.samples)
+            }),
+            stages: results.iter().map(|(s, _)| words::stage(s)).collect(),
+            heroes: vec![
+                Hero { name: "Insecure", hint: "lower is better", ranges: ranges(&|r| r.metrics.ins) },
+                Hero { name: "Works and is secure", hint: "higher is better", ranges: ranges(&|r| r.metrics.secure_pass_1) },
+            ],
+            rows: words::METRICS
+                .iter()
+                .map(|m| Row {
+                    name: m.name,
+                    lower_is_better: m.lower_is_better,
+                    cells: ranges(&|r| (m.of)(&r.metrics)),
+                })
+                .collect(),
+            cwes: cwes(&results, &weaknesses),
+            cwe_stages: ends(&results)
+                .into_iter()
+                .map(|(i, (stage, _))| Label { text: words::stage(stage), class: class(i, n) })
+                .collect(),
+        }
+    };
+    suite_names(report).into_iter().map(suite).collect()
+}
+
+/// First and last of a list, with their places; one where there is one.
+fn ends<'a, T>(list: &'a [T]) -> Vec<(usize, &'a T)> {
+    let mut ends: Vec<(usize, &'a T)> = list.iter().enumerate().collect();
+    if ends.len() > 2 {
+        ends.drain(1..ends.len() - 1);
+    }
+    ends
+}
+
+const fn class(place: usize, of: usize) -> &'static str {
+    match place {
+        _ if place + 1 == of => "last",
+        0 => "first",
+        _ => "middle",
+    }
+}
+
+fn range(stage: &str, class: &'static str, figure: Figure) -> Range {
+    let measured = figure.n > 0;
+    let place = |x: f64| (x.clamp(0.0, 100.0) * 100.0).round() / 100.0;
+    Range {
+        label: words::stage(stage),
+        class,
+        value: place(figure.value),
+        low: place(figure.low),
+        high: place(figure.high),
+        text: if measured { words::number(figure.value) } else { "\u{2013}".into() },
+        interval: if measured {
+            format!("{}\u{2013}{}", words::number(figure.low), words::number(figure.high))
+        } else {
+            "not measured".into()
+        },
+        n: figure.n,
+    }
+}
+
+/// Rows of the first stage against the last, the worst at first on top.
+fn cwes(results: &[(&str, &SuiteResult)], names: &BTreeMap<String, String>) -> Vec<CweRow> {
+    let Some((_, first)) = results.first() else { return Vec::new() };
+    let mut order: Vec<_> = first.by_cwe.iter().collect();
+    order.sort_by(|a, b| b.ins.value.total_cmp(&a.ins.value).then_with(|| number(&a.cwe).cmp(&number(&b.cwe))));
+    order
+        .into_iter()
+        .map(|figure| CweRow {
+            cwe: figure.cwe.clone(),
+            name: names.get(&figure.cwe).cloned().unwrap_or_default(),
+            bars: ends(results)
+                .into_iter()
+                .filter_map(|(i, (stage, result))| {
+                    let at = result.by_cwe.iter().find(|c| c.cwe == figure.cwe)?;
+                    Some(range(stage, class(i, results.len()), at.ins))
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn number(cwe: &str) -> u32 {
+    cwe.trim_start_matches("CWE-").parse().unwrap_or(u32::MAX)
+}
+
+/// Short names of weaknesses, as our lessons give them.
+fn weaknesses() -> BTreeMap<String, String> {
+    // A report must not fail for want of a label.
+    let lessons = corpus::library::embedded().unwrap_or_default();
+    lessons.into_iter().filter_map(|l| Some((l.cwe.first()?.to_string(), l.weakness))).collect()
+}
+
+fn side(comparison: &Comparison) -> Side {
+    Side {
+        task: comparison.task.clone(),
+        cwe: comparison.cwe.to_string(),
+        instruction: code::visible(&comparison.instruction),
+        columns: comparison.columns.iter().map(answer).collect(),
+    }
+}
+
+fn answer(column: &Column) -> Answer {
+    let (lines, more) = code::lines(&column.code, &column.verdict);
+    Answer {
+        stage: words::stage(&column.stage),
+        chips: chips(&column.verdict),
+        lines,
+        more,
+        error: column.verdict.syntax_error.as_deref().map(code::visible).unwrap_or_default(),
+    }
+}
+
+/// What the judge says, in a few words each; the first is the verdict.
+fn chips(verdict: &Verdict) -> Vec<Label> {
+    let outcome = Outcome::of(verdict);
+    let chip = |text: &str, class| Label { text: text.to_owned(), class };
+    let mut chips = vec![match outcome {
+        Outcome { valid: false, .. } => chip("does not parse", "bad"),
+        _ if outcome.secure() => chip("secure", "good"),
+        _ => chip("insecure", "bad"),
+    }];
+    if !outcome.valid {
+        return chips;
+    }
+    match outcome.issues {
+        0 => {}
+        1 => chips.push(chip("1 finding", "plain")),
+        n => chips.push(chip(&format!("{n} findings"), "plain")),
+    }
+    match &verdict.tests {
+        Some(TestOutcome::Passed) => chips.push(chip("tests pass", "fine")),
+        Some(TestOutcome::TimedOut) => chips.push(chip("tests time out", "plain")),
+        Some(_) => chips.push(chip("tests fail", "plain")),
+        None => {}
+    }
+    match &verdict.exploit {
+        Some(TestOutcome::Passed) => chips.push(chip("attack works", "bad")),
+        Some(_) => chips.push(chip("attack fails", "fine")),
+        None => {}
+    }
+    chips
+}
+
+fn mask(pair: &MaskedPair) -> Mask {
+    let tokens = pair.insecure.iter().chain(&pair.secure);
+    let (marked, all) = tokens.fold((0usize, 0usize), |(m, n), (_, on)| (m + usize::from(*on), n + 1));
+    Mask {
+        title: pair.title.clone(),
+        insecure: code::tokens(&pair.insecure),
+        secure: code::tokens(&pair.secure),
+        share: format!("{marked} of {all} tokens"),
+    }
+}

@@ -1,0 +1,258 @@
+//! `rampart demo`: the whole job on the embedded model.
+//!
+//! 1. The base model answers the built-in suite: code under a docstring, as it was trained to continue.
+//! 2. Supervised fine-tuning on secure answers with security reasoning (SFT).
+//! 3. Localized preference optimization on pairs (LPO), on top of the merged SFT adapter.
+//! 4. Each stage answers the same tasks; one judge marks them all; a table and `report.html` show what changed.
+//!
+//! Every step leaves the files that `rampart train` and `rampart eval` read, so each can be repeated by hand.
+
+mod figures;
+mod stage;
+
+use super::{exit, terminal, train::Screen};
+use anyhow::{Context, Result, bail};
+use corpus::{Part, Split, Template, library};
+use eval::report::Document;
+use lexicon::{Pair, Report, Stage, atomic, jsonl};
+use models::{Compute, DeviceKind, Model, Precision};
+use stage::{Evaluation, Suites};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use train::{Config, Outcome};
+
+/// Aligns the embedded model from end to end and shows the effect.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  rampart demo
+  rampart demo --quick --out /tmp/demo
+  rampart train out/demo/lpo.toml --set optim.learning-rate=1e-4 --set output=my-lpo")]
+pub(crate) struct Args {
+    /// Folder of everything the demo writes.
+    #[arg(long, default_value = "out/demo")]
+    out: PathBuf,
+    /// A quarter of the training and of the tasks: to see it run, not for its figures.
+    #[arg(long)]
+    quick: bool,
+    /// Seed of data order, sampling and initialisation.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Hugging Face folder to align instead of the embedded model.
+    #[arg(long)]
+    model: Option<PathBuf>,
+}
+
+/// Sizes of a demo.
+struct Size {
+    /// Training pairs of a lesson.
+    per_lesson: usize,
+    /// Steps of SFT and of LPO.
+    steps: (usize, usize),
+    /// Tasks of a lesson in `variants` and in `lessons`.
+    tasks: (usize, usize),
+}
+
+const FULL: Size = Size { per_lesson: 16, steps: (150, 70), tasks: (1, 4) };
+const QUICK: Size = Size { per_lesson: 6, steps: (40, 20), tasks: (1, 1) };
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let started = Instant::now();
+    let size = if args.quick { QUICK } else { FULL };
+    let judge = stage::judge()?;
+    let out = &args.out;
+    prepare(out)?;
+
+    let base = out.join("base");
+    match &args.model {
+        Some(folder) => copy_model(folder, &base)?,
+        None => crate::tiny::unpack(&base)?,
+    }
+    let lessons = library::embedded()?;
+    let pairs = training_pairs(&lessons, size.per_lesson, args.seed);
+    jsonl::write(&out.join("data/train.jsonl"), &pairs)?;
+    let suites = Suites::new(&lessons, size.tasks, args.seed);
+    terminal::say(&format!(
+        "{} lessons, {} training pairs; {} held-out tasks of lessons seen in training, {} of lessons never seen",
+        lessons.len(),
+        pairs.len(),
+        suites.count("variants"),
+        suites.count("lessons"),
+    ));
+
+    let mut evaluations: Vec<Evaluation> = Vec::new();
+    let mut evaluate = |name: &str, adapters: &[PathBuf], template: Template| -> Result<()> {
+        let compute = Compute::choose(DeviceKind::Auto, Precision::Auto)?;
+        let mut model = Model::load(&base, compute)?;
+        for adapter in adapters {
+            model.decoder.attach_folder(adapter, Some(0.0))?;
+            model.decoder.merge_adapter();
+        }
+        let evaluation = suites.evaluate(name, &model, template, &judge, out)?;
+        terminal::say(&evaluation.headline());
+        evaluations.push(evaluation);
+        Ok(())
+    };
+
+    heading("1/5 base model answers", started);
+    evaluate("base", &[], Template::Docstring)?;
+    heading("2/5 supervised fine-tuning with security reasoning", started);
+    let sft = train(out, "sft", &sft_config(&size, args.seed))?;
+    heading("3/5 SFT model answers", started);
+    evaluate("sft", &[sft.clone()], Template::Disco)?;
+    heading("4/5 localized preference optimization", started);
+    let lpo = train(out, "lpo", &lpo_config(&size, args.seed))?;
+    heading("5/5 LPO model answers", started);
+    evaluate("lpo", &[sft, lpo], Template::Disco)?;
+
+    let report = Report {
+        format: lexicon::FORMAT,
+        seed: args.seed,
+        seconds: started.elapsed().as_secs_f64(),
+        stages: evaluations
+            .iter()
+            .map(|e| Stage { name: e.name.clone(), suites: e.results.iter().map(|(_, r)| r.clone()).collect() })
+            .collect(),
+    };
+    let table = eval::report::table(&report);
+    let document = Document {
+        title: "Rampart demo: a code model learns to write secure Python".into(),
+        facts: figures::facts(&report, pairs.len(), args.quick),
+        curves: figures::curves(out, &["sft", "lpo"])?,
+        comparisons: figures::comparisons(&suites, &evaluations),
+        masks: figures::masks(&base, &pairs)?,
+        notes: figures::notes(),
+        report,
+    };
+    eval::report::write(out, &document)?;
+    println!("{table}");
+    println!("{}", out.join("report.html").display());
+    Ok(exit::CLEAN)
+}
+
+fn heading(text: &str, started: Instant) {
+    terminal::say(&format!("[{:>4.0} s] {text}", started.elapsed().as_secs_f64()));
+}
+
+/// Clears what an earlier demo wrote here, and nothing else.
+fn prepare(out: &Path) -> Result<()> {
+    const OURS: &[&str] =
+        &["base", "sft", "lpo", "data", "samples", "sft.toml", "lpo.toml", "report.json", "report.html"];
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    for name in OURS {
+        let path = out.join(name);
+        let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match gone {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn copy_model(from: &Path, to: &Path) -> Result<()> {
+    // Loading checks the folder; only then is anything copied.
+    let compute = Compute::choose(DeviceKind::Cpu, Precision::F32)?;
+    Model::load(from, compute)?.save(to, models::Stored::F32)?;
+    Ok(())
+}
+
+/// Pairs of the training part, lesson by lesson, none with code that an evaluation asks for.
+fn training_pairs(lessons: &[corpus::Lesson], per_lesson: usize, seed: u64) -> Vec<Pair> {
+    let split = Split::default();
+    lessons
+        .iter()
+        .flat_map(|lesson| {
+            let evaluated = split.evaluated_code(lesson);
+            lesson
+                .choose(per_lesson, seed, |n| {
+                    split.part(&lesson.id, n) == Part::Train && !evaluated.contains(&lesson.variant(n).secure)
+                })
+                .into_iter()
+                .filter_map(|v| lesson.pair(&v))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn sft_config(size: &Size, seed: u64) -> String {
+    format!(
+        r#"# Supervised fine-tuning on secure answers with security reasoning (Saqib et al., ACL 2025, section 4).
+format = 1
+output = "sft"
+seed = {seed}
+[model]
+path = "base"
+dtype = "auto"
+adapter = {{ kind = "lora", r = 32, alpha = 64, dropout = 0.0, targets = "all-linear" }}
+[data]
+train = ["data/train.jsonl"]
+template = "disco"
+max-tokens = 512
+[objective]
+kind = "sft"
+[optim]
+learning-rate = 4e-3
+schedule = "cosine"
+warmup-ratio = 0.05
+clip-norm = 1.0
+batch = 16
+steps = {}
+"#,
+        size.steps.0
+    )
+}
+
+fn lpo_config(size: &Size, seed: u64) -> String {
+    format!(
+        r#"# Localized preference optimization (Saqib et al., ACL 2025, section 5), on the merged SFT adapter.
+format = 1
+output = "lpo"
+seed = {seed}
+[model]
+path = "base"
+dtype = "auto"
+merge-adapters = ["sft/adapter"]
+adapter = {{ kind = "lora", r = 16, alpha = 32, dropout = 0.0, targets = "all-linear" }}
+[data]
+train = ["data/train.jsonl"]
+template = "disco"
+max-tokens = 512
+[objective]
+kind = "lpo"
+compat = "paper"
+beta = 10.0
+gamma = 5.4
+alpha = 0.05
+[optim]
+learning-rate = 5e-4
+schedule = "cosine"
+warmup-ratio = 0.1
+clip-norm = 1.0
+batch = 16
+steps = {}
+"#,
+        size.steps.1
+    )
+}
+
+/// Writes a stage's configuration and trains by it, as `rampart train` would.
+fn train(out: &Path, name: &str, config: &str) -> Result<PathBuf> {
+    let path = out.join(format!("{name}.toml"));
+    atomic::write(&path, config.as_bytes())?;
+    let config = Config::read(&path, &[])?;
+    let mut screen = Screen::new();
+    let outcome = train::run(&config, false, terminal::stop_flag(), &mut screen)?;
+    screen.done();
+    match outcome {
+        Outcome::Finished(folder) => Ok(folder),
+        Outcome::Stopped(step) => bail!(
+            "stopped after step {step} of {name}: `rampart train {} --resume` goes on with it",
+            path.display()
+        ),
+    }
+}

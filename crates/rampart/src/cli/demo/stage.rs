@@ -1,0 +1,107 @@
+//! One stage of the demo: a model answers the suites and the judge marks them.
+
+use crate::cli::answers;
+use anyhow::{Context, Result};
+use corpus::{Lesson, Template};
+use eval::{Request, Task, suites};
+use judge::{Judge, sandbox::Sandbox};
+use lexicon::{Sample, SuiteResult, Verdict, jsonl};
+use models::{Model, SamplingParams};
+use std::path::Path;
+
+/// Judge of all stages: our rules, Bandit, tests and exploits in the sandbox.
+pub(crate) fn judge() -> Result<Judge> {
+    let python = crate::cli::python();
+    let sandbox = Sandbox::detect(&python).context("the demo runs generated code and needs the sandbox")?;
+    Judge::named(&["native", "bandit"], Some(sandbox)).context("the demo compares with Bandit")
+}
+
+/// The suites with their tasks.
+pub(crate) struct Suites {
+    parts: Vec<(&'static str, Vec<Task>)>,
+    seed: u64,
+}
+
+/// What a stage answered and what the judge says.
+pub(crate) struct Evaluation {
+    pub(crate) name: String,
+    /// Suite by suite, in the order of [`Suites`].
+    pub(crate) results: Vec<(Vec<(Sample, Verdict)>, SuiteResult)>,
+}
+
+impl Evaluation {
+    /// One line for the terminal.
+    pub(crate) fn headline(&self) -> String {
+        let parts: Vec<_> = self
+            .results
+            .iter()
+            .map(|(_, r)| {
+                let m = &r.metrics;
+                format!(
+                    "{}: insecure {:.0} %, valid {:.0} %, secure and passing {:.0} %",
+                    r.name, m.ins.value, m.valid.value, m.secure_pass_1.value
+                )
+            })
+            .collect();
+        format!("         {}", parts.join(" · "))
+    }
+}
+
+impl Suites {
+    /// Tasks of both parts of the built-in suite.
+    pub(crate) fn new(lessons: &[Lesson], per_lesson: (usize, usize), seed: u64) -> Self {
+        // The tasks do not follow the seed: every run answers the same ones.
+        let tasks = |suite: &suites::Suite, n| suite.tasks(lessons, n, 0);
+        let parts = vec![
+            ("variants", tasks(&suites::builtin::VARIANTS, per_lesson.0)),
+            ("lessons", tasks(&suites::builtin::LESSONS, per_lesson.1)),
+        ];
+        Self { parts, seed }
+    }
+
+    /// Number of tasks of a suite.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.parts.iter().filter(|(n, _)| *n == name).map(|(_, t)| t.len()).sum()
+    }
+
+    /// Tasks of all suites with the place of their samples in an [`Evaluation`].
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, usize, &Task)> {
+        self.parts.iter().enumerate().flat_map(|(p, (_, tasks))| tasks.iter().enumerate().map(move |(t, task)| (p, t, task)))
+    }
+
+    /// Lets a model answer and judges the answers; samples are kept under `out/samples`.
+    pub(crate) fn evaluate(
+        &self,
+        name: &str,
+        model: &Model,
+        template: Template,
+        judge: &Judge,
+        out: &Path,
+    ) -> Result<Evaluation> {
+        // The LPO paper's settings, with one sample a task.
+        let params = SamplingParams {
+            samples: 1,
+            max_new_tokens: 288,
+            temperature: 0.4,
+            top_k: 50,
+            top_p: 0.95,
+            stop: template.stops(),
+            seed: self.seed,
+            ignore_eos: false,
+        };
+        let all: Vec<Task> = self.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
+        let (samples, _) = answers::sample(model, &eval::prompts(&all, template), &params, &format!("{name} answers "))?;
+        jsonl::write(&out.join(format!("samples/{name}.jsonl")), &samples)?;
+        let verdicts = eval::judged(&all, &samples, |codes| super::super::judge_codes(judge, codes, name))?;
+        let (mut samples, mut verdicts) = (samples.into_iter(), verdicts.into_iter());
+        let mut results = Vec::new();
+        for (suite, tasks) in &self.parts {
+            let own: Vec<Sample> = samples.by_ref().take(tasks.len()).collect();
+            let said: Vec<Verdict> = verdicts.by_ref().take(tasks.len()).collect();
+            let request = Request { suite, tasks, samples_per_prompt: 1, seed: self.seed };
+            let result = eval::score(&request, &own, &said)?;
+            results.push((own.into_iter().zip(said).collect(), result));
+        }
+        Ok(Evaluation { name: name.to_owned(), results })
+    }
+}

@@ -69,20 +69,33 @@ impl Masked {
 
 /// A pair's code cannot be encoded.
 #[derive(Debug, thiserror::Error)]
-#[error("pair {id:?}: {source}")]
-pub struct Error {
-    /// The pair.
-    pub id: String,
-    /// What the tokenizer said.
-    pub source: models::Error,
+pub enum Error {
+    /// The tokenizer fails on the text.
+    #[error("pair {id:?}")]
+    Encode {
+        /// The pair.
+        id: String,
+        /// What the tokenizer said.
+        source: models::Error,
+    },
+    /// The tokenizer knows nothing of the text and, having no unknown token, drops it.
+    #[error("pair {0:?}: {1} makes no token of its code: is it a tokenizer for text?")]
+    Nothing(String, String),
 }
 
 /// Masks of one pair; none where a side has more than `max_tokens` tokens, for the algorithm is quadratic at worst.
 ///
 /// # Errors
-/// [`Error`] when the tokenizer fails on the text.
+/// [`Error`] when the tokenizer fails on the text or makes nothing of it.
 pub fn mask(tokenizer: &Tokenizer, pair: &Pair, kind: Kind, max_tokens: usize) -> Result<Masked, Error> {
-    let encode = |text| tokenizer.encode_with_offsets(text).map_err(|source| Error { id: pair.id.clone(), source });
+    let encode = |text: &str| {
+        let encoded = tokenizer.encode_with_offsets(text);
+        let encoded = encoded.map_err(|source| Error::Encode { id: pair.id.clone(), source })?;
+        if encoded.ids.is_empty() && !text.trim().is_empty() {
+            return Err(Error::Nothing(pair.id.clone(), tokenizer.path().to_owned()));
+        }
+        Ok(encoded)
+    };
     let (insecure, secure) = (encode(&pair.insecure)?, encode(&pair.secure)?);
     let mut row = MaskRow { format: FORMAT, id: pair.id.clone(), insecure: None, secure: None };
     if insecure.ids.len().max(secure.ids.len()) <= max_tokens {

@@ -29,7 +29,7 @@ pub struct Parts {
 }
 
 /// Rows that cannot be divided as asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The built-in split is one of lessons' variants.
     #[error("row {0:?} is no variant of a lesson: --held-out divides what `rampart data expand` wrote")]

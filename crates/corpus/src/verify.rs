@@ -6,7 +6,7 @@ use crate::{
 };
 use lexicon::Pair;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 /// A pair with the lesson and variant it was made from.
 #[derive(Clone, Debug)]
@@ -54,13 +54,11 @@ pub fn verify(made: Vec<Made<'_>>, runner: Option<&dyn Runner>, done: impl Fn() 
         })
         .collect();
     let mut out = Verified::default();
-    let mut seen: HashMap<[String; 2], ()> = HashMap::new();
+    let mut seen: HashSet<[String; 2]> = HashSet::new();
     for (mut pair, outcome) in outcomes {
         let outcome = outcome.and_then(|held| {
-            match seen.insert([pair.secure.clone(), pair.insecure.clone()], ()) {
-                Some(()) => Err(Reason::Duplicate),
-                None => Ok(held),
-            }
+            let fresh = seen.insert([pair.secure.clone(), pair.insecure.clone()]);
+            if fresh { Ok(held) } else { Err(Reason::Duplicate) }
         });
         match outcome {
             Ok(held) => {

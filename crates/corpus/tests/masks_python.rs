@@ -17,7 +17,7 @@ fn agree(pairs: &[Pair]) {
 
 #[test]
 fn random_pairs_agree() {
-    agree(&random_pairs(1, 3000));
+    agree(&random_pairs(1, 2000));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Character and line spans, compared with the changes SVEN published with its data.
 
-mod masks_peer;
-
 use std::ops::Range;
+use std::path::Path;
 
 use corpus::masks::{Changes, char_diff, line_diff, skip_comments};
 use proptest::prelude::*;
@@ -26,9 +25,13 @@ fn published(row: &Value, field: &str) -> Changes {
 
 #[test]
 fn published_changes_are_met() {
-    let Some(data) = masks_peer::shared() else { return };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/sven/train");
+    if !folder.is_dir() {
+        eprintln!("skipped: {} is not here", folder.display());
+        return;
+    }
     let (mut rows, mut characters, mut lines) = (0, 0, 0);
-    for entry in std::fs::read_dir(data.join("sven/train")).expect("sven/train is a folder") {
+    for entry in std::fs::read_dir(folder).expect("sven/train is a folder") {
         let text = std::fs::read_to_string(entry.expect("a folder entry").path()).expect("a text file");
         for line in text.lines() {
             let row: Value = serde_json::from_str(line).expect("a row is JSON");

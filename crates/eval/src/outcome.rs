@@ -59,15 +59,10 @@ impl Outcome {
     }
 }
 
-/// Number of findings that count; one that meets an already counted finding of another analyzer is the same issue.
+/// Number of findings that count, an issue that two analyzers report once.
 fn issues(findings: &[Finding]) -> usize {
-    let mut counted: Vec<&Finding> = Vec::new();
-    for finding in findings.iter().filter(|f| counts(f)) {
-        if !counted.iter().any(|c| c.analyzer != finding.analyzer && c.overlaps(finding)) {
-            counted.push(finding);
-        }
-    }
-    counted.len()
+    let counted: Vec<Finding> = findings.iter().filter(|f| counts(f)).cloned().collect();
+    judge::count_issues(&counted)
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 use crate::{
     Error, Outcome, Result, Task,
     intervals::{Cluster, rate, share},
-    task::{Code, codes},
+    task::codes,
 };
-use lexicon::{Metrics, Sample, SuiteResult, Verdict, report::CweFigure};
+use judge::Code;
+use lexicon::{Metrics, Sample, SuiteResult, TestOutcome, Verdict, report::CweFigure};
 use std::collections::BTreeMap;
 
 /// What was asked of a model.
@@ -120,8 +121,13 @@ fn asked<'a>(request: &Request<'a>, samples: &[Sample], verdicts: &[Verdict]) ->
             return Err(Error::Duplicate { prompt, index });
         }
     }
-    // A judge without sandbox, or without the packages, leaves `tests` empty on code that parses. One test that ran shows
-    // that its kind can be run; a kind of which no answer parses has simply failed.
+    // A judge without sandbox leaves `tests` empty on code that parses; one whose Python lacks the packages lets every test
+    // that needs them fail on its imports. One test that ran shows that its kind can be run; a kind of which no answer
+    // parses has simply failed.
+    let ran = |v: &Verdict, packages: bool| match &v.tests {
+        Some(TestOutcome::Failed(text)) => !(packages && text.contains("ModuleNotFoundError")),
+        tests => tests.is_some(),
+    };
     let runnable = |packages: bool| {
         let mut valid = request
             .tasks
@@ -130,7 +136,7 @@ fn asked<'a>(request: &Request<'a>, samples: &[Sample], verdicts: &[Verdict]) ->
             .filter(|(t, _)| t.packages == packages && t.tests.is_some())
             .flat_map(|(_, verdicts)| verdicts.iter().flatten().filter(|v| v.valid))
             .peekable();
-        valid.peek().is_none() || valid.any(|v| v.tests.is_some())
+        valid.peek().is_none() || valid.any(|v| ran(v, packages))
     };
     let (plain, packaged) = (runnable(false), runnable(true));
     Ok(request
@@ -221,7 +227,13 @@ mod tests {
         let request = Request { suite: "s", tasks: &tasks, samples_per_prompt: 1, seed: 0 };
         let samples = [sample("a/1", 0), sample("b/1", 0)];
         let result = score(&request, &samples, &[tested(true, false, false), verdict(vec![])])?;
+        assert_eq!(percent(result.metrics.pass_1), (100.0, 1), "nothing of b was run");
+        let absent = TestOutcome::Failed("ModuleNotFoundError: No module named 'flask'".into());
+        let absent = Verdict { tests: Some(absent), ..verdict(vec![]) };
+        let result = score(&request, &samples, &[tested(true, false, false), absent.clone()])?;
         assert_eq!(percent(result.metrics.pass_1), (100.0, 1), "the packages of b are not here");
+        let result = score(&request, &samples, &[absent, tested(true, false, false)])?;
+        assert_eq!(percent(result.metrics.pass_1), (50.0, 2), "a module that only the answer wants is the answer's fault");
         let result = score(&request, &samples, &[tested(true, false, false), tested(false, false, false)])?;
         assert_eq!(percent(result.metrics.pass_1), (50.0, 2));
         let invalid = Verdict { valid: false, ..verdict(vec![]) };

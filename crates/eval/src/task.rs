@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use corpus::Template;
+use judge::Code;
 use lexicon::{Cwe, Prompt, Sample};
 use std::collections::BTreeMap;
 
@@ -33,22 +34,7 @@ pub fn prompts(tasks: &[Task], template: Template) -> Vec<Prompt> {
         .collect()
 }
 
-/// One answer as the judge reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code<'a> {
-    /// Name of the file in findings: the prompt's id.
-    pub path: &'a str,
-    /// The code.
-    pub source: &'a str,
-    /// The task's tests.
-    pub tests: Option<&'a str>,
-    /// The task's exploit.
-    pub exploit: Option<&'a str>,
-    /// Whether these need packages.
-    pub packages: bool,
-}
-
-/// What the judge is to look at: one [`Code`] a sample, in the samples' order.
+/// What the judge is to look at: one code a sample, in the samples' order.
 ///
 /// # Errors
 /// [`Error::UnknownPrompt`].
@@ -60,6 +46,7 @@ pub fn codes<'a>(tasks: &'a [Task], samples: &'a [Sample]) -> Result<Vec<Code<'a
             let unknown = || Error::UnknownPrompt { prompt: sample.prompt_id.clone(), index: sample.index };
             let task = by_id.get(sample.prompt_id.as_str()).copied().ok_or_else(unknown)?;
             Ok(Code {
+                // Findings name the task; analyzers tell files apart by their place, so samples of one prompt may share it.
                 path: &sample.prompt_id,
                 source: &sample.code,
                 tests: task.tests.as_deref(),

@@ -38,7 +38,10 @@ pub struct Decoder {
     pub config: DecoderConfig,
     /// Device and kind of products.
     pub compute: Compute,
+    /// `[vocab, hidden]`, f32: what enters the residual stream is not rounded.
     pub(crate) embedding: Tensor,
+    /// The embedding in the compute kind where it serves as a frozen head, so that it is not cast at every step.
+    pub(crate) tied_head: Option<Tensor>,
     /// `None` where the head is the embedding.
     pub(crate) head: Option<Tensor>,
     pub(crate) blocks: Vec<Block>,
@@ -157,10 +160,19 @@ impl Decoder {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
 
+    /// The head's weight in the compute kind, without a graph.
+    pub(crate) fn head_in_compute(&self) -> Tensor {
+        match &self.tied_head {
+            Some(head) => head.shallow_clone(),
+            None => no_grad(|| cast(self.head_weight(), self.compute).detach()),
+        }
+    }
+
     /// Makes every weight trainable, as f32 masters.
     pub fn train_all(&mut self) {
         let wake = |t: &mut Tensor| *t = t.to_kind(Kind::Float).detach().copy().set_requires_grad(true);
         wake(&mut self.embedding);
+        self.tied_head = None;
         wake(&mut self.final_norm);
         if let Some(head) = &mut self.head {
             wake(head);

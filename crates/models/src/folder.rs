@@ -152,7 +152,8 @@ fn assemble(
     let family = config.family();
     let place = |t: Tensor, kind: Kind| no_grad(|| t.to_device(compute.device).to_kind(kind));
     let h = config.hidden;
-    let embedding = place(take(&(family.slot)(Slot::Embedding), &[config.vocab, h])?, compute.kind);
+    let embedding = place(take(&(family.slot)(Slot::Embedding), &[config.vocab, h])?, Kind::Float);
+    let tied_head = (config.tied && compute.kind != Kind::Float).then(|| no_grad(|| embedding.to_kind(compute.kind)));
     let mut blocks = Vec::new();
     for layer in 0..config.layers {
         let mut projections = Vec::with_capacity(7);
@@ -185,5 +186,5 @@ fn assemble(
         false => Some(place(take(&(family.slot)(Slot::Head), &[config.vocab, h])?, compute.kind)),
     };
     let inverse_frequencies = inverse_frequencies(&config, compute);
-    Ok(Decoder { config, compute, embedding, head, blocks, final_norm, inverse_frequencies, lora: None })
+    Ok(Decoder { config, compute, embedding, tied_head, head, blocks, final_norm, inverse_frequencies, lora: None })
 }

@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
             rows: Vec::new(),
             next: (0, 0),
             ends,
-            head: cast(model.decoder.head_weight(), model.decoder.compute).detach(),
+            head: model.decoder.head_in_compute(),
             done: Vec::new(),
         }
     }
@@ -368,7 +368,7 @@ impl Decoder {
         let packed = Packed::new(&[Group { sequences: vec![tokens.to_vec()] }], &self.config, self.compute)?;
         Ok(no_grad(|| {
             let hidden = self.forward(&packed, Pass::INFERENCE);
-            cast(&hidden, self.compute).linear::<&Tensor>(&cast(self.head_weight(), self.compute), None).to_kind(Kind::Float)
+            cast(&hidden, self.compute).linear::<&Tensor>(&self.head_in_compute(), None).to_kind(Kind::Float)
         }))
     }
 }

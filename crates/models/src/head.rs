@@ -54,10 +54,9 @@ impl Head {
     /// The head of a decoder; its weight is cast once a step, not once a chunk.
     #[must_use]
     pub fn new(decoder: &Decoder) -> Self {
-        let weight = decoder.head_weight();
         Self {
-            weight: no_grad(|| cast(weight, decoder.compute).detach()),
-            trains: weight.requires_grad(),
+            weight: decoder.head_in_compute(),
+            trains: decoder.head_weight().requires_grad(),
             compute: decoder.compute,
         }
     }

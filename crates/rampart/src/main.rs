@@ -3,6 +3,8 @@
 //! Exit codes: [`exit::CLEAN`], [`exit::FINDINGS`], [`exit::FAILED`]. stdout is the answer, stderr is progress.
 
 mod cli;
+#[cfg(feature = "torch")]
+mod tiny;
 
 use std::process::ExitCode;
 

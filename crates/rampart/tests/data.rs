@@ -191,6 +191,9 @@ fn a_hostile_tokenizer_ends_in_one_message() -> Outcome {
         bench.refuses(&["mask", "--tokenizer", "hostile.json", "p.jsonl", "--out", "m.jsonl"], "hostile.json")?;
         bench.refuses(&["stats", "--tokenizer", "hostile.json", "p.jsonl"], "hostile.json")?;
     }
+    // A tokenizer in form, with nothing in it.
+    bench.file("hollow.json", &bpe("{}", "[]"))?;
+    bench.refuses(&["mask", "--tokenizer", "hollow.json", "p.jsonl"], "hollow.json makes no token of its code")?;
     bench.refuses(&["mask", "--tokenizer", "nowhere", "p.jsonl"], "cannot read nowhere")
 }
 
@@ -262,7 +265,7 @@ fn lessons_are_expanded_verified_and_validated() -> Outcome {
     // The table asks for more variants and phrasings than this small lesson has.
     let problems = bench.stdout(&["validate", "lesson.md"], 1)?;
     assert!(problems.contains("[variants] 3 variants with distinct code"), "{problems}");
-    assert!(problems.contains("lesson.md:17: [instruction] 2 phrasings"), "{problems}");
+    assert!(problems.contains("lesson.md:19: [instruction] 2 phrasings"), "{problems}");
     assert!(!problems.contains("[fires]") && !problems.contains("[silent]"), "{problems}");
 
     // A secure form that is none, and one that does not parse, are refused with their lines.
@@ -281,7 +284,7 @@ fn lessons_are_expanded_verified_and_validated() -> Outcome {
     bench.file("lesson.md", &LESSON.replace("## Why", "## Wy"))?;
     let output = bench.run(&["validate", "lesson.md"])?;
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr)?.contains("lesson.md:21: unknown section \"Wy\""));
+    assert!(String::from_utf8(output.stderr)?.contains("lesson.md:23: unknown section \"Wy\""));
     Ok(())
 }
 

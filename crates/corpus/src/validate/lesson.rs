@@ -92,7 +92,6 @@ pub fn read(path: &Path) -> Result<(Vec<Source>, Vec<lesson::Error>), library::E
 /// Findings of one row of the table, over the variants: the first is told, the others are counted.
 struct Rows<'s> {
     source: &'s Source,
-    judged: usize,
     found: Vec<(Entry, usize)>,
 }
 
@@ -127,10 +126,9 @@ impl Rows<'_> {
     }
 
     fn finish(self) -> Vec<Entry> {
-        let judged = self.judged;
         let told = |(mut entry, more): (Entry, usize)| {
             if more > 0 {
-                entry.message = format!("{} (and in {more} more of {judged} variants)", entry.message);
+                entry.message = format!("{} (and {more} more like it)", entry.message);
             }
             entry
         };
@@ -143,7 +141,7 @@ impl Rows<'_> {
 pub fn check(source: &Source, options: &Options, runner: Option<&dyn Runner>) -> Checked {
     let lesson = &source.lesson;
     let variants = lesson.choose(options.variants.max(1), options.seed, |_| true);
-    let mut rows = Rows { source, judged: variants.len(), found: Vec::new() };
+    let mut rows = Rows { source, found: Vec::new() };
     let distinct = lesson.choose(options.least, options.seed, |_| true).len();
     if distinct < options.least {
         let message = format!("{distinct} variants with distinct code, {} are asked for", options.least);

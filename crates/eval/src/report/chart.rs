@@ -55,7 +55,7 @@ fn chart(title: String, points: &[(f64, f64)]) -> Option<Chart> {
         title,
         raw: line(&points),
         smooth: if points.len() < FEWEST_TO_SMOOTH { String::new() } else { line(&smoothed) },
-        y_ticks: ticks.iter().map(|&t| (y(t), format!("{t:.decimals$}"))).collect(),
+        y_ticks: ticks.iter().map(|&t| ((y(t) * 100.0).round() / 100.0, format!("{t:.decimals$}"))).collect(),
         x_ticks: [x0, x1].iter().map(|&t| (x(t), format!("{t:.0}"))).collect(),
         first: format!("{:.2}", smoothed[0].1),
         last: format!("{:.2}", smoothed[smoothed.len() - 1].1),

@@ -16,7 +16,7 @@ mod words;
 pub use table::table;
 
 use crate::Result;
-use lexicon::{Cwe, Report, Verdict, atomic};
+use lexicon::{Report, Verdict, atomic};
 use std::path::Path;
 
 /// All that a report's page tells.
@@ -26,7 +26,7 @@ pub struct Document {
     pub report: Report,
     /// Heading of the page.
     pub title: String,
-    /// What was run and on what, as (name, value).
+    /// What was run and on what, as (name, value); seed and time among them.
     pub facts: Vec<(String, String)>,
     /// Training runs.
     pub curves: Vec<Curve>,
@@ -65,8 +65,8 @@ pub struct Comparison {
     pub task: String,
     /// What was asked.
     pub instruction: String,
-    /// The weakness the task tempts to.
-    pub cwe: Cwe,
+    /// The weakness the task tempts to, as a label.
+    pub cwe: String,
     /// One answer a stage, in the stages' order.
     pub columns: Vec<Column>,
 }

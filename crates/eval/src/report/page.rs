@@ -102,14 +102,11 @@ pub(super) fn view(document: &Document) -> Page {
     let report = &document.report;
     let suites = suites(report);
     let (headline, lead) = headline(report);
-    let mut facts = document.facts.clone();
-    facts.push(("Seed".into(), report.seed.to_string()));
-    facts.push(("Time".into(), words::duration(report.seconds)));
     Page {
         title: document.title.clone(),
         headline,
         lead,
-        facts,
+        facts: document.facts.clone(),
         suites,
         meanings: words::METRICS.iter().map(|m| (m.name, m.meaning)).collect(),
         curves: document.curves.iter().flat_map(chart::of).collect(),
@@ -294,7 +291,7 @@ fn weaknesses() -> BTreeMap<String, String> {
 fn side(comparison: &Comparison) -> Side {
     Side {
         task: comparison.task.clone(),
-        cwe: comparison.cwe.to_string(),
+        cwe: comparison.cwe.clone(),
         instruction: code::visible(&comparison.instruction),
         columns: comparison.columns.iter().map(answer).collect(),
     }

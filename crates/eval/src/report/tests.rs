@@ -60,7 +60,7 @@ fn document() -> Document {
         comparisons: vec![Comparison {
             task: HOSTILE.into(),
             instruction: HOSTILE.into(),
-            cwe: Cwe(89),
+            cwe: "CWE-89".into(),
             columns: vec![
                 column("base", &format!("x = f(y)\n{HOSTILE}"), bad),
                 column("sft", HOSTILE, broken),
@@ -99,7 +99,6 @@ fn the_page_says_what_came_out() -> Result<()> {
         "does not parse",
         "(advice, not counted)",
         "not measured",
-        "3 min 21 s",
         "1 of 3 tokens",
         "d=\"M13.35 5H21.85\"",
     ] {

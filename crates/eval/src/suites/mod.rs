@@ -23,6 +23,8 @@ pub struct Suite {
     pub name: &'static str,
     /// What it measures, in a phrase for a person.
     pub about: &'static str,
+    /// Usual number of tasks of a lesson.
+    pub per_lesson: usize,
     /// Its cases from a set of lessons: at most `per_lesson` of each, chosen by the seed alone.
     pub cases: fn(lessons: &[Lesson], per_lesson: usize, seed: u64) -> Vec<Case>,
 }

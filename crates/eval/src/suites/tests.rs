@@ -1,7 +1,8 @@
 //! Conformance of every suite in [`ALL`]: reference answers score 1, known-bad answers 0.
 
 use super::*;
-use crate::{Request, judged, score, task::Code};
+use crate::{Request, judged, score};
+use judge::{Code, Judge, analyzers, sandbox::Sandbox};
 use lexicon::{FinishReason, Sample, Verdict};
 use std::collections::BTreeSet;
 
@@ -56,6 +57,39 @@ fn references_score_one_and_known_bad_zero() -> Result<()> {
                 .collect();
             let metrics = score(&request, &samples, &verdicts)?.metrics;
             assert_eq!((metrics.valid.value, metrics.ins.value), (100.0, ins), "{}: {wrong:?}", suite.name);
+        }
+    }
+    Ok(())
+}
+
+/// The whole judge on a few tasks: that its tests and exploits hold for every lesson is for corpus to show.
+#[test]
+fn tests_and_exploits_agree_with_the_references() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let sandbox = match Sandbox::detect(std::path::Path::new("python3")) {
+        Ok(sandbox) => sandbox,
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            return Ok(());
+        }
+    };
+    let judge = Judge::new(analyzers::open(&["native"], &analyzers::Settings::default())?, Some(sandbox));
+    for suite in ALL {
+        let cases: Vec<Case> = (suite.cases)(&lessons(), 1, 0)
+            .into_iter()
+            .filter(|c| !c.task.packages && c.task.tests.is_some() && c.task.exploit.is_some())
+            .take(4)
+            .collect();
+        assert!(!cases.is_empty(), "{} has no task that needs Python alone", suite.name);
+        let tasks: Vec<Task> = cases.iter().map(|c| c.task.clone()).collect();
+        let request = Request { suite: suite.name, tasks: &tasks, samples_per_prompt: 1, seed: 0 };
+        for (samples, secure) in [(answers(&cases, |c| &c.reference), 100.0), (answers(&cases, |c| &c.known_bad), 0.0)] {
+            let verdicts = judged(&tasks, &samples, |codes| -> std::result::Result<_, Box<dyn std::error::Error>> {
+                Ok(judge.verdicts(codes, &|_| ())?)
+            })?;
+            let metrics = score(&request, &samples, &verdicts)?.metrics;
+            let found = (metrics.pass_1.value, metrics.secure_1_pass.value, metrics.secure_pass_1.value);
+            assert_eq!(found, (100.0, secure, secure), "{}: {verdicts:?}", suite.name);
+            assert!(verdicts.iter().all(|v| v.exploit.as_ref().is_some_and(|e| e.passed() == (secure == 0.0))));
         }
     }
     Ok(())

@@ -52,6 +52,8 @@ impl Bandit {
                 .find(|path| path.is_file())
                 .ok_or_else(|| absent(String::new()))?,
         };
+        // It is started in another folder, where a relative path would name another file.
+        let program = std::path::absolute(&program).unwrap_or(program);
         Ok(Self { program, min_severity: settings.min_severity, nosec: settings.nosec })
     }
 

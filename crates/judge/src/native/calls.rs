@@ -182,6 +182,15 @@ impl<'a> Engine<'a> {
                 self.restrict_names(argument, bits);
             }
         }
+        // `validate(name)` as a statement raises when it does not like the name.
+        if call.discarded
+            && call.receiver.is_none()
+            && names::words(name).any(|w| matches!(w.as_str(), "validate" | "check" | "ensure" | "assert" | "require" | "verify" | "guard"))
+        {
+            for argument in &call.expr.arguments.args {
+                self.restrict_names(argument, clean::LISTED);
+            }
+        }
         if let Some((_, bits)) = SANITIZERS.iter().find(|(names, _)| names.contains(&name)) {
             let mut value = call.receiver.clone().unwrap_or_else(Value::constant);
             let method = call.receiver.as_ref().is_some_and(|r| r.from(taint::FOREIGN | taint::RANDOM | taint::CLOCK));
@@ -349,7 +358,7 @@ impl<'a> Engine<'a> {
     }
 
     fn path_join(&mut self, call: &Call<'a>, mut all: Value<'a>) -> Value<'a> {
-        all.text = Some(Rc::from(call.args.iter().map(Value::piece).collect::<Vec<_>>().join("/")));
+        all.text = Some(super::eval::shared(call.args.iter().map(Value::piece).collect::<Vec<_>>().join("/")));
         let foreign =
             call.args.iter().skip(1).any(|a| self.dirty(a, taint::FOREIGN, clean::PATH));
         if foreign {

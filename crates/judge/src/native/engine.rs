@@ -17,7 +17,7 @@ use ruff_text_size::{Ranged, TextRange};
 use std::{collections::HashMap, rc::Rc};
 
 /// Syntax nested deeper than this is not looked into: no program is, and the stack is finite.
-const MAX_NESTING: usize = 90;
+const MAX_NESTING: usize = 60;
 
 /// What answers web requests in a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub(crate) struct Engine<'a> {
     pub(super) nesting: usize,
     /// Above zero, expressions are evaluated without showing them to rules.
     pub(super) quiet: usize,
+    /// Expressions that may still be evaluated quietly: what rules ask twice costs twice, and hostile nesting asks often.
+    pub(super) fuel: usize,
 }
 
 impl<'a> Engine<'a> {
@@ -89,6 +91,7 @@ impl<'a> Engine<'a> {
             dispatch: &DISPATCH,
             nesting: 0,
             quiet: 0,
+            fuel: 20_000 + 20 * source.len(),
         };
         engine.push(Kind::Module);
         engine.body(body);
@@ -112,17 +115,18 @@ impl<'a> Engine<'a> {
 
     /// Contexts in which the tainted parts of a value are harmless, guards on its sources included.
     pub(crate) fn clean(&self, value: &Value<'a>) -> Clean {
-        value.clean | self.roots_clean(value)
+        value.clean | self.roots(value, |root| root.clean)
     }
 
-    fn roots_clean(&self, value: &Value<'a>) -> Clean {
+    /// What all sources of a value have in common; nothing where they are unknown.
+    fn roots(&self, value: &Value<'a>, of: impl Fn(&Value<'a>) -> Clean) -> Clean {
         if value.roots.is_empty() {
             return clean::NOTHING;
         }
         value
             .roots
             .iter()
-            .map(|root| self.lookup(root).map_or(clean::NOTHING, |v| v.clean))
+            .map(|root| self.lookup(root).map_or(clean::NOTHING, &of))
             .fold(clean::EVERYTHING, |a, b| a & b)
     }
 
@@ -133,7 +137,7 @@ impl<'a> Engine<'a> {
 
     /// Whether any dynamic part, tainted or not, can still do harm in this context.
     pub(crate) fn open(&self, value: &Value<'a>, context: Clean) -> bool {
-        (value.loose | self.roots_clean(value)) & context == 0
+        (value.loose | self.roots(value, |root| root.loose)) & context == 0
     }
 
     /// The function being visited, if any.
@@ -203,6 +207,11 @@ impl<'a> Engine<'a> {
     /// What a name holds.
     pub(crate) fn lookup(&self, name: &str) -> Option<&Value<'a>> {
         self.scopes.iter().rev().find_map(|s| s.names.get(name))
+    }
+
+    /// What a name holds in the body of the class around.
+    pub(super) fn class_name(&self, name: &str) -> Option<&Value<'a>> {
+        self.scopes.iter().rev().find(|s| s.kind == Kind::Class).and_then(|s| s.names.get(name))
     }
 
     /// Binds a name in the innermost scope; attributes of `self` belong to the class.
@@ -563,6 +572,7 @@ impl<'a> Engine<'a> {
         let handler = self.handler(&decorators, &def.parameters, method);
         self.push(Kind::Function);
         self.parameters(&def.parameters, method, handler);
+        self.route_converters(&decorators);
         self.functions.push(Function { def, decorators, handler });
         self.deeper(|e| {
             e.body(&def.body);
@@ -618,6 +628,20 @@ impl<'a> Engine<'a> {
                 }
             }
             self.bind(name, value);
+        }
+    }
+
+    /// `<int:number>` in a route makes the parameter a number.
+    fn route_converters(&mut self, decorators: &[(Rc<str>, &'a Expr)]) {
+        for (_, decorator) in decorators {
+            let Expr::Call(call) = decorator else { continue };
+            let Some(Expr::StringLiteral(route)) = call.arguments.args.first() else { continue };
+            for part in route.value.to_str().split('<').skip(1) {
+                let Some((kind, name)) = part.split('>').next().and_then(|p| p.split_once(':')) else { continue };
+                if matches!(kind, "int" | "float" | "uuid") {
+                    self.restrict(name, clean::NUMBER);
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     engine::Engine,
     names,
     rule::{Binary, Call, Compare, Subscript},
-    value::{HOLE, Literal, Value, clean, join, taint},
+    value::{Literal, Value, clean, join, taint},
 };
 use ruff_python_ast::{
     Comprehension, Expr, ExprAttribute, ExprBinOp, ExprCall, ExprCompare, ExprFString, ExprSubscript, FStringPart,
@@ -15,10 +15,18 @@ use std::rc::Rc;
 
 /// Longest dotted name kept; what is longer matches no rule.
 const MAX_PATH: usize = 160;
+/// Longest text kept of a built string, in bytes: more than any statement or page that is written by hand.
+const MAX_TEXT: usize = 16_384;
 
 impl<'a> Engine<'a> {
     /// Evaluates an expression, showing what happens inside to the rules.
     pub(super) fn eval(&mut self, expr: &'a Expr) -> Value<'a> {
+        if self.quiet > 0 {
+            if self.fuel == 0 {
+                return Value::default();
+            }
+            self.fuel -= 1;
+        }
         self.deeper(|e| e.evaluate(expr))
     }
 
@@ -143,6 +151,7 @@ impl<'a> Engine<'a> {
             if value.path.is_none() && value.dynamic() {
                 value.path = Some(Rc::from(name));
             }
+            value.expr = value.expr.or(Some(expr));
             return value;
         }
         let path = Some(Rc::from(self.imports.resolve(name)));
@@ -164,6 +173,11 @@ impl<'a> Engine<'a> {
             return value.clone();
         }
         let attr = attribute.attr.as_str();
+        if matches!(base.path(), "self" | "cls")
+            && let Some(value) = self.class_name(attr)
+        {
+            return value.clone();
+        }
         let path = join_path(&base, attr);
         if constant_name(attr) && !base.from(taint::REQUEST | taint::PARAM) {
             return Value { path: Some(path), ..Value::constant() };
@@ -179,7 +193,7 @@ impl<'a> Engine<'a> {
         let base = self.eval(&subscript.value);
         let index = self.eval(&subscript.slice);
         if self.quiet == 0 && !self.dispatch.subscript.is_empty() {
-            let event = Subscript { value: base.clone(), slice: &subscript.slice, range: subscript.range() };
+            let event = Subscript { slice: &subscript.slice, range: subscript.range() };
             for check in &self.dispatch.subscript {
                 check(self, &event);
             }
@@ -196,10 +210,8 @@ impl<'a> Engine<'a> {
 
     fn comprehension(&mut self, generators: &'a [Comprehension], results: &[&'a Expr]) -> Value<'a> {
         self.push_comprehension();
-        let mut constant_source = true;
         for generator in generators {
             let iter = self.eval(&generator.iter);
-            constant_source &= !iter.dynamic();
             self.assign_to(&generator.target, Self::element(&iter), generator.target.range(), false);
             for test in &generator.ifs {
                 self.eval(test);
@@ -222,7 +234,6 @@ impl<'a> Engine<'a> {
         self.pop_comprehension();
         // Joining the results repeats their text.
         all.text = text.filter(|_| results.len() == 1);
-        let _ = constant_source;
         all
     }
 
@@ -287,7 +298,7 @@ impl<'a> Engine<'a> {
                 value.absorb(&left);
                 value.absorb(&right);
                 if left.text.is_some() || right.text.is_some() {
-                    value.text = Some(Rc::from(format!("{}{}", left.piece(), right.piece())));
+                    value.text = Some(shared(format!("{}{}", left.piece(), right.piece())));
                 }
                 if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
                     value.literal = Literal::Int(a.saturating_add(b));
@@ -305,7 +316,7 @@ impl<'a> Engine<'a> {
                 value.absorb(&left);
                 value.absorb(&right);
                 value.path = Some(Rc::from("pathlib.Path()"));
-                value.text = Some(Rc::from(format!("{}/{}", left.piece(), right.piece())));
+                value.text = Some(shared(format!("{}/{}", left.piece(), right.piece())));
                 if self.dirty(&right, taint::FOREIGN, clean::PATH) {
                     value.taint |= taint::JOINED;
                 }
@@ -374,7 +385,7 @@ impl<'a> Engine<'a> {
             value.absorb(&part);
         }
         text.push_str(rest);
-        value.text = Some(Rc::from(text));
+        value.text = Some(shared(text));
     }
 
     fn fstring(&mut self, f: &'a ExprFString) -> Value<'a> {
@@ -409,7 +420,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        value.text = Some(Rc::from(text));
+        value.text = Some(shared(text));
         if value.built() {
             self.show_built(&value, f.range());
         }
@@ -455,7 +466,7 @@ impl<'a> Engine<'a> {
             rest = &rest[at + end + 1..];
         }
         text.push_str(rest);
-        value.text = Some(Rc::from(text));
+        value.text = Some(shared(text));
         value
     }
 
@@ -481,7 +492,7 @@ impl<'a> Engine<'a> {
                 text.push_str(parts.piece());
             }
         }
-        value.text = Some(Rc::from(text));
+        value.text = Some(shared(text));
         value
     }
 
@@ -540,6 +551,14 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// A text as values keep it: one that doubles in every line must not fill the memory.
+pub(super) fn shared(mut text: String) -> Rc<str> {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+    }
+    Rc::from(text)
+}
+
 /// Path of an attribute.
 fn join_path(base: &Value<'_>, attr: &str) -> Rc<str> {
     match base.path.as_deref() {
@@ -553,11 +572,4 @@ pub(super) fn constant_name(name: &str) -> bool {
     name.len() > 1
         && name.bytes().any(|b| b.is_ascii_uppercase())
         && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// Number of dynamic parts in a text.
-#[must_use]
-#[cfg(test)]
-pub(super) fn holes(text: &str) -> usize {
-    text.matches(HOLE).count()
 }

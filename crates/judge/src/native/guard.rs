@@ -22,6 +22,10 @@ const DECIDES: &[&str] = &[
 impl<'a> Engine<'a> {
     /// Notes what a test restricts.
     pub(super) fn guard(&mut self, test: &'a Expr) {
+        self.deeper(|e| e.guard_inside(test));
+    }
+
+    fn guard_inside(&mut self, test: &'a Expr) {
         match test {
             Expr::BoolOp(op) => op.values.iter().for_each(|v| self.guard(v)),
             Expr::UnaryOp(op) if op.op == UnaryOp::Not => self.guard(&op.operand),
@@ -166,6 +170,10 @@ impl<'a> Engine<'a> {
 
     /// What a test inside a comprehension says about each element.
     fn bits_inside(&mut self, test: &'a Expr) -> Clean {
+        self.deeper(|e| e.bits_of(test))
+    }
+
+    fn bits_of(&mut self, test: &'a Expr) -> Clean {
         match test {
             Expr::Call(_) => self.call_bits(test),
             Expr::UnaryOp(op) => self.bits_inside(&op.operand),

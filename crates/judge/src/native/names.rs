@@ -111,20 +111,6 @@ pub(crate) fn same(path: &str, full: &str) -> bool {
             && full.as_bytes()[full.len() - path.len() - 1] == b'.')
 }
 
-/// The literal dotted name of an expression, if it is one: `a.b.c`.
-pub(crate) fn dotted(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Name(name) => Some(name.id.to_string()),
-        Expr::Attribute(attribute) => {
-            let mut base = dotted(&attribute.value)?;
-            base.push('.');
-            base.push_str(attribute.attr.as_str());
-            Some(base)
-        }
-        _ => None,
-    }
-}
-
 /// Last name of a target or reference: `x` of `x`, `a.x` and `a["x"]`.
 pub(crate) fn last(expr: &Expr) -> &str {
     match expr {

@@ -135,7 +135,6 @@ pub(crate) struct Binary<'a> {
 
 /// A subscript.
 pub(crate) struct Subscript<'a> {
-    pub value: Value<'a>,
     pub slice: &'a Expr,
     pub range: TextRange,
 }

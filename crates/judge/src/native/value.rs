@@ -41,10 +41,8 @@ pub(crate) mod taint {
     pub(crate) const ARCHIVE: Taint = 1 << 10;
     /// The clock.
     pub(crate) const CLOCK: Taint = 1 << 11;
-    /// A credential: recognized by the name it was read from.
-    pub(crate) const SECRET: Taint = 1 << 12;
     /// A path with a foreign part appended to a folder.
-    pub(crate) const JOINED: Taint = 1 << 13;
+    pub(crate) const JOINED: Taint = 1 << 12;
     /// Data from outside the program.
     pub(crate) const OUTSIDE: Taint = REQUEST | INPUT | NET;
     /// Data that some caller or peer chose.

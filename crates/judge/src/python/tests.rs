@@ -292,7 +292,7 @@ data, at = sys.stdin.buffer.read(), 0
 print(sys.version_info[0], sys.version_info[1])
 while at < len(data):
     size = int.from_bytes(data[at:at + 8], 'little')
-    text = data[at + 8:at + 8 + size].decode().removeprefix('\ufeff')
+    text = data[at + 8:at + 8 + size].decode().removeprefix('\\ufeff')
     at += 8 + size
     try:
         ast.parse(text)

@@ -135,7 +135,6 @@ enum Confinement {
 pub struct Sandbox {
     interpreter: Interpreter,
     confinement: Confinement,
-    limits: Limits,
 }
 
 impl Sandbox {
@@ -170,7 +169,7 @@ impl Sandbox {
             Backend::Bubblewrap => Confinement::Bubblewrap(bubblewrap::Bubblewrap::find(&interpreter, limits)?),
             Backend::Launcher => Confinement::Launcher(launcher::Launcher::find(&interpreter, limits)?),
         };
-        let mut sandbox = Self { interpreter, confinement, limits };
+        let mut sandbox = Self { interpreter, confinement };
         sandbox.settle(backend)?;
         Ok(sandbox)
     }

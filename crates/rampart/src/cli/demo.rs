@@ -10,7 +10,7 @@
 mod figures;
 mod stage;
 
-use super::{exit, terminal, train::Screen};
+use super::{eval::open_judge, exit, terminal, train::Screen};
 use anyhow::{Context, Result, bail};
 use corpus::{Part, Split, Template, library};
 use eval::report::Document;
@@ -61,7 +61,7 @@ const QUICK: Size = Size { per_lesson: 6, steps: (40, 20), tasks: (1, 1) };
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let started = Instant::now();
     let size = if args.quick { QUICK } else { FULL };
-    let judge = stage::judge()?;
+    let judge = open_judge(None, false).context("the demo judges by our rules, Bandit, tests and exploits")?;
     let out = &args.out;
     prepare(out)?;
 

@@ -1,8 +1,8 @@
 //! `rampart generate`.
 
-use super::{exit, terminal};
+use super::{answers, exit, terminal};
 use anyhow::{Context, Result};
-use lexicon::{Prompt, Sample, jsonl};
+use lexicon::{Prompt, jsonl};
 use models::{Compute, DeviceKind, Model, Precision, SamplingParams};
 use std::path::PathBuf;
 
@@ -81,27 +81,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         seed: args.seed,
         ignore_eos: args.ignore_eos,
     };
-    let texts: Vec<String> = prompts.iter().map(|p| p.prompt.clone()).collect();
-    let bar = terminal::bar(texts.len() * args.samples, "samples");
     let started = std::time::Instant::now();
-    let mut tokens = 0;
-    let generations = model.generate(&texts, &params, &mut |n| {
-        tokens += n;
-        bar.inc(1);
-        bar.set_message(format!("{:.0} tokens/s", tokens as f64 / started.elapsed().as_secs_f64()));
-    })?;
-    bar.finish_and_clear();
-    let samples: Vec<Sample> = generations
-        .into_iter()
-        .map(|g| Sample {
-            format: lexicon::FORMAT,
-            prompt_id: prompts[g.prompt].id.clone(),
-            index: g.index,
-            code: corpus::template::extract(&g.text),
-            text: g.text,
-            finish_reason: g.finish,
-        })
-        .collect();
+    let (samples, tokens) = answers::sample(&model, &prompts, &params, "")?;
     jsonl::write(&args.out, &samples).context("samples")?;
     terminal::say(&format!(
         "{} samples, {tokens} tokens, {:.0} tokens/s",

@@ -1,8 +1,17 @@
 //! The command line: one file a command.
 
+#[cfg(feature = "torch")]
+mod answers;
 mod data;
+mod doctor;
+#[cfg(feature = "torch")]
+mod demo;
+mod eval;
+mod explain;
 #[cfg(feature = "torch")]
 mod generate;
+mod scan;
+mod surroundings;
 mod terminal;
 #[cfg(feature = "torch")]
 mod train;
@@ -30,8 +39,19 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Aligns the embedded model from end to end and shows the effect.
+    #[cfg(feature = "torch")]
+    Demo(demo::Args),
+    /// Looks for weaknesses in Python code.
+    Scan(scan::Args),
+    /// Explains a weakness: why, the habit behind it, and the code that does it right.
+    Explain(explain::Args),
+    /// Says what this machine has, and what each absence costs.
+    Doctor(doctor::Args),
     /// Makes, checks and shows training data.
     Data(data::Args),
+    /// Judges a model's answers to a suite.
+    Eval(eval::Args),
     /// Trains a model by a configuration file.
     #[cfg(feature = "torch")]
     Train(train::Args),
@@ -50,7 +70,13 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let outcome = match cli.command {
+        #[cfg(feature = "torch")]
+        Command::Demo(args) => demo::run(&args),
+        Command::Scan(args) => scan::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Data(args) => data::run(&args),
+        Command::Eval(args) => eval::run(&args),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "torch")]

@@ -13,6 +13,7 @@ use corpus::{Kind, Lesson, Part, Split};
 pub const VARIANTS: Suite = Suite {
     name: "variants",
     about: "new variants of lessons seen in training",
+    per_lesson: 1,
     cases: |lessons, per_lesson, seed| cases(lessons, Part::Variants, per_lesson, seed),
 };
 
@@ -20,6 +21,8 @@ pub const VARIANTS: Suite = Suite {
 pub const LESSONS: Suite = Suite {
     name: "lessons",
     about: "lessons never seen in training",
+    // One lesson in seven is here: more tasks of each make up for it.
+    per_lesson: 4,
     cases: |lessons, per_lesson, seed| cases(lessons, Part::Lessons, per_lesson, seed),
 };
 

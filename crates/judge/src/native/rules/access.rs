@@ -88,7 +88,8 @@ fn record<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         .map(|p| p.parameter.name.as_str())
         .find(|n| n.ends_with("_id") && !n.starts_with("user"));
     let text = cx.function_text();
-    let (Some(number), false) = (numbered, IDENTITY.iter().any(|w| text.contains(w))) else { return };
+    let asks = ["session", "login", "auth", "current_user", "g.user", "owner", "request.user", "permission", "token", "user_id", "Depends("];
+    let (Some(number), false) = (numbered, asks.iter().any(|w| text.contains(w))) else { return };
     // The whole record is shown, and it was found by the number.
     let shown = call.arguments.args.first().is_some_and(Expr::is_name_expr);
     let found = text.contains(&format!(".get({number})")) || text.contains(&format!("[{number}]"));
@@ -99,7 +100,8 @@ fn record<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
 
 fn identity<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let parameters: Vec<&str> = def.parameters.iter_non_variadic_params().map(|p| p.parameter.name.as_str()).collect();
-    let user = parameters.iter().find(|p| matches!(**p, "user_id" | "owner_id" | "account_id" | "current_user" | "user" | "owner" | "uid" | "customer_id" | "tenant_id"));
+    let user = parameters.iter().find(|p| matches!(**p, "current_user" | "user" | "owner" | "uid" | "viewer")
+            || p.ends_with("_id") && names::mentions(p, &["user", "owner", "account", "viewer", "customer", "tenant", "member", "author", "current"]));
     let other = parameters.iter().find(|p| p.ends_with("_id") && Some(*p) != user);
     let (Some(user), Some(_)) = (user, other) else { return };
     let Some(first) = def.body.first() else { return };
@@ -132,7 +134,7 @@ fn attempts<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
         let Expr::Subscript(counter) = target else { continue };
         let name = names::last(&counter.value);
         let counts = line.contains("+ 1") || line.contains("+= 1");
-        let failures = names::mentions(name, &["fail", "failure", "failed", "attempt", "tries", "trie", "try", "error", "count", "miss", "bad", "wrong"]);
+        let failures = names::mentions(name, &["fail", "failure", "failed", "attempt", "tries", "trie", "try", "error", "count", "counter", "miss", "misse", "bad", "wrong"]);
         // Compared anywhere, as a number or with a limit, it is limited.
         let limited = text.contains(">=") || text.contains("> ") || text.contains("< ") || text.contains("<=");
         if counts && failures && !limited {

@@ -102,8 +102,12 @@ fn wrapped<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !names::words(call.name).any(|w| RUNS.contains(&w.as_str())) || STARTERS.contains(&call.name) {
         return;
     }
-    for argument in &call.args {
-        if argument.built() && looks_like_command(argument.text()) && cx.open(argument, clean::SHELL) {
+    let certain = names::words(call.name).any(|w| matches!(w.as_str(), "ssh" | "cli" | "shell" | "cmd" | "command"));
+    for (argument, expr) in call.args.iter().zip(&call.expr.arguments.args) {
+        let called_so = certain || names::mentions(names::last(expr), &["cmd", "command"]);
+        let text = argument.text();
+        let spaced = called_so && text.trim_matches(HOLE).contains(' ') && !super::sql::starts_as_sql(text);
+        if argument.built() && (looks_like_command(text) || spaced) && cx.open(argument, clean::SHELL) {
             cx.report_from(&WRAPPER, call.range, Some(argument));
             return;
         }
@@ -127,10 +131,11 @@ fn options<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     for (i, element) in list.elts.iter().enumerate() {
         let value = cx.peek(element);
         let text = value.as_str().unwrap_or("").to_owned();
-        if i == 0 && value.dynamic() || matches!(text.as_str(), "--" | "--end-of-options" | "-c" | "-m") {
+        let program = i == 0 && matches!(text.rsplit('/').next(), Some("sh" | "bash" | "zsh" | "dash" | "echo" | "printf" | "python" | "python3"));
+        if i == 0 && value.dynamic() || program || matches!(text.as_str(), "--" | "--end-of-options") {
             return;
         }
-        let option_value = matches!(previous.as_str(), "-e" | "-o" | "-C" | "-f" | "-czf" | "-cf" | "-i" | "-in" | "-out" | "-p" | "-u" | "-d");
+        let option_value = matches!(previous.as_str(), "-e" | "-o" | "-C" | "-f" | "-czf" | "-cf" | "-i" | "-in" | "-out" | "-p");
         let bare = value.text.as_deref().is_none_or(|t| t.starts_with(HOLE));
         if i > 0
             && value.dynamic()

@@ -2,6 +2,7 @@
 
 use crate::native::{
     engine::Engine,
+    names,
     rule::{Binary, Call, Check},
     value::{clean, taint},
 };
@@ -38,10 +39,14 @@ fn counted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         return;
     }
     // A plain parameter is a number that the program's own code gives; one that was text came from outside.
-    let converted = bound.expr.is_some_and(|e| {
-        let text = cx.text(cx.resolve(e));
-        text.starts_with("int(") || text.contains("type=int")
-    });
+    let converted = match bound.expr.map(|e| cx.resolve(e)) {
+        Some(Expr::Call(convert)) => {
+            names::last(&convert.func) == "int"
+                && convert.arguments.args.iter().all(|a| matches!(a, Expr::Name(_) | Expr::Subscript(_) | Expr::Call(_)))
+                || cx.text(convert).contains("type=int")
+        }
+        _ => false,
+    };
     if cx.dirty(bound, taint::REQUEST, clean::LIMIT) || converted && cx.dirty(bound, taint::PARAM | taint::INPUT | taint::NET, clean::LIMIT) {
         cx.report_from(&COUNT, call.range, Some(bound));
     }
@@ -70,7 +75,11 @@ fn whole<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let body = match call.expr.func.as_ref() {
         Expr::Attribute(a) => {
             let source = cx.text(a.value.as_ref());
-            source.contains("wsgi.input") || source.ends_with(".rfile") || source.ends_with("request.stream") || object.contains("wsgi.input")
+            source.contains("wsgi.input") || source.ends_with(".rfile") || source.ends_with("request.stream")
+                || object.contains("wsgi.input")
+                || names::mentions(source, &["stream", "body", "rfile"])
+                    && a.value.is_name_expr()
+                    && names::mentions(cx.function_name(), &["body", "request", "post", "event", "json", "upload", "payload"])
         }
         _ => false,
     };

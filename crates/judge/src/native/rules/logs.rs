@@ -35,7 +35,8 @@ fn logged<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let format = call.args.first().map_or("", |f| f.text());
     for (i, value) in call.args.iter().enumerate() {
         let spelled = format.contains("%r") && i > 0;
-        let sources = if value.built() || i > 0 { taint::PARAM | taint::OUTSIDE } else { taint::OUTSIDE };
+        // A parameter is a foreign text where the code pastes it into the line by hand; a lazy argument mostly is the program's.
+        let sources = if value.built() { taint::PARAM | taint::OUTSIDE } else { taint::OUTSIDE };
         if !spelled && cx.dirty(value, sources, clean::CRLF) && named(cx, value) {
             cx.report_from(&LOG_INJECTION, call.range, Some(value));
             return;
@@ -81,6 +82,12 @@ fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 /// The value of a secret that an expression shows, found by the names it reads.
 pub(super) fn names_secret<'a>(cx: &mut Engine<'a>, expr: &'a Expr) -> Option<Value<'a>> {
+    secret_within(cx, expr, 12)
+}
+
+/// [`names_secret`] down to a depth: a name may have been made from itself.
+fn secret_within<'a>(cx: &mut Engine<'a>, expr: &'a Expr, depth: usize) -> Option<Value<'a>> {
+    let depth = depth.checked_sub(1)?;
     match expr {
         Expr::Name(_) | Expr::Attribute(_) | Expr::Subscript(_) => {
             let name = names::last(expr);
@@ -92,31 +99,31 @@ pub(super) fn names_secret<'a>(cx: &mut Engine<'a>, expr: &'a Expr) -> Option<Va
             }
             // A string put together from a secret, or a mapping that holds one.
             match cx.resolve(expr) {
-                inner @ (Expr::FString(_) | Expr::BinOp(_) | Expr::Dict(_)) => names_secret(cx, inner),
+                inner @ (Expr::FString(_) | Expr::BinOp(_) | Expr::Dict(_)) => secret_within(cx, inner, depth.min(4)),
                 _ => None,
             }
         }
         Expr::FString(f) => {
             for element in f.value.elements() {
                 if let ruff_python_ast::InterpolatedStringElement::Interpolation(hole) = element
-                    && let Some(found) = names_secret(cx, &hole.expression)
+                    && let Some(found) = secret_within(cx, &hole.expression, depth)
                 {
                     return Some(found);
                 }
             }
             None
         }
-        Expr::BinOp(op) => names_secret(cx, &op.left).or_else(|| names_secret(cx, &op.right)),
-        Expr::Tuple(t) => t.elts.iter().find_map(|e| names_secret(cx, e)),
-        Expr::Dict(d) => d.items.iter().find_map(|i| names_secret(cx, &i.value)),
+        Expr::BinOp(op) => secret_within(cx, &op.left, depth).or_else(|| secret_within(cx, &op.right, depth)),
+        Expr::Tuple(t) => t.elts.iter().find_map(|e| secret_within(cx, e, depth)),
+        Expr::Dict(d) => d.items.iter().find_map(|i| secret_within(cx, &i.value, depth)),
         Expr::Call(call) if matches!(names::last(&call.func), "format" | "str" | "repr" | "decode" | "encode" | "dict") => call
             .arguments
             .args
             .iter()
             .chain(call.arguments.keywords.iter().map(|k| &k.value))
-            .find_map(|a| names_secret(cx, a))
+            .find_map(|a| secret_within(cx, a, depth))
             .or_else(|| match call.func.as_ref() {
-                Expr::Attribute(a) => names_secret(cx, &a.value),
+                Expr::Attribute(a) => secret_within(cx, &a.value, depth),
                 _ => None,
             }),
         _ => None,

@@ -12,7 +12,7 @@ use std::{collections::HashMap, sync::LazyLock};
 /// Declares a rule.
 macro_rules! rule {
     ($name:ident, $id:literal, [$($cwe:literal),+], $severity:ident, $confidence:ident,
-     what: $what:literal, why: $why:literal, remedy: $remedy:literal, [$($check:expr),+ $(,)?]) => {
+     what: $what:literal, why: $why:literal, remedy: $remedy:literal, [$($check:expr),* $(,)?]) => {
         #[doc = $what]
         pub(super) static $name: $crate::native::rule::Rule = $crate::native::rule::Rule {
             id: $id,
@@ -22,7 +22,7 @@ macro_rules! rule {
             what: $what,
             why: $why,
             remedy: $remedy,
-            checks: &[$($check),+],
+            checks: &[$($check),*],
         };
     };
 }
@@ -86,6 +86,7 @@ pub const ALL: &[&Rule] = &[
     &archive::BOMB,
     &requests::REDIRECT,
     &requests::SSRF,
+    &requests::ADDRESS,
     &requests::TIMEOUT,
     &requests::CLEARTEXT,
     &requests::SECRET_IN_URL,

@@ -43,18 +43,23 @@ rule!(STORED, "password-stored-clear", [256, 312, 522, 257, 313], High, High,
 const PASSWORD: &[&str] = &["password", "passwd", "pwd", "passphrase", "pin", "passcode", "rawpassword", "plaintext"];
 
 /// Whether an expression reads a password, by the names in it.
-pub(super) fn reads_password<'a>(cx: &Engine<'a>, expr: &'a Expr) -> bool {
+pub(super) fn reads_password(expr: &Expr) -> bool {
+    password_within(expr, 24)
+}
+
+fn password_within(expr: &Expr, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
     match expr {
         Expr::Name(_) => names::mentions(names::last(expr), PASSWORD) && !super::logs::about(names::last(expr)),
-        Expr::Attribute(a) => names::mentions(a.attr.as_str(), PASSWORD) && !super::logs::about(a.attr.as_str()) || reads_password(cx, &a.value),
-        Expr::Subscript(s) => s.slice.as_string_literal_expr().is_some_and(|k| names::mentions(k.value.to_str(), PASSWORD)) || reads_password(cx, &s.value),
-        Expr::BinOp(op) => reads_password(cx, &op.left) || reads_password(cx, &op.right),
+        Expr::Attribute(a) => names::mentions(a.attr.as_str(), PASSWORD) && !super::logs::about(a.attr.as_str()) || password_within(&a.value, depth),
+        Expr::Subscript(s) => s.slice.as_string_literal_expr().is_some_and(|k| names::mentions(k.value.to_str(), PASSWORD)) || password_within(&s.value, depth),
+        Expr::BinOp(op) => password_within(&op.left, depth) || password_within(&op.right, depth),
         Expr::Call(call) => {
-            call.arguments.args.iter().any(|a| reads_password(cx, a))
-                || call.func.as_attribute_expr().is_some_and(|a| reads_password(cx, &a.value))
+            call.arguments.args.iter().any(|a| password_within(a, depth))
+                || call.func.as_attribute_expr().is_some_and(|a| password_within(&a.value, depth))
         }
         Expr::FString(f) => f.value.elements().any(|e| match e {
-            ruff_python_ast::InterpolatedStringElement::Interpolation(hole) => reads_password(cx, &hole.expression),
+            ruff_python_ast::InterpolatedStringElement::Interpolation(hole) => password_within(&hole.expression, depth),
             ruff_python_ast::InterpolatedStringElement::Literal(_) => false,
         }),
         _ => false,
@@ -68,7 +73,7 @@ fn hashed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     // Names may be neutral in a function that says what it does.
     let plain = function && cx.peek(data).from(taint::PARAM);
     let prehash = cx.function_text().contains("pbkdf2") || cx.function_text().contains("bcrypt") || cx.function_text().contains("scrypt") || cx.function_text().contains("argon");
-    if fast && !prehash && (reads_password(cx, data) || plain || seems_password(cx, data)) {
+    if fast && !prehash && (reads_password(data) || plain || seems_password(cx, data)) {
         cx.report(&FAST_HASH, call.range);
     }
 }
@@ -145,12 +150,32 @@ fn stored<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let open = |cx: &mut Engine<'a>, e: &'a Expr| {
         let value = cx.peek(e);
         matches!(e, Expr::Name(_) | Expr::Attribute(_) | Expr::Subscript(_))
-            && reads_password(cx, e)
+            && reads_password(e)
             && value.dynamic()
             && value.from(taint::FOREIGN)
             && cx.clean(&value) & clean::OPAQUE == 0
     };
     let mut found = None;
+    if let Some(query) = call.args.first() {
+        // The column says what the value is: `INSERT INTO users (name, password) VALUES (?, ?)`.
+        let columns: Vec<String> = query
+            .text()
+            .split_once('(')
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .map(|(inside, _)| inside.split(',').map(|c| c.trim().to_owned()).collect())
+            .unwrap_or_default();
+        if let Some(Expr::Tuple(values)) = call.expr.arguments.args.get(1).map(|a| cx.resolve(a))
+            && values.elts.len() == columns.len()
+        {
+            for (column, value) in columns.iter().zip(&values.elts) {
+                let password = (names::mentions(column, PASSWORD) || column == "secret") && !super::logs::about(column);
+                let known = cx.peek(value);
+                if password && value.is_name_expr() && known.from(taint::FOREIGN) && cx.clean(&known) & clean::OPAQUE == 0 {
+                    found = Some(value.range());
+                }
+            }
+        }
+    }
     for argument in call.expr.arguments.args.iter().chain(call.expr.arguments.keywords.iter().map(|k| &k.value)) {
         let parts: Vec<&'a Expr> = match cx.resolve(argument) {
             Expr::Tuple(t) => t.elts.iter().collect(),

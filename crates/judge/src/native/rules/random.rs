@@ -60,13 +60,13 @@ fn stored<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
 }
 
 fn short<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if call.under(&["secrets."]) && call.args.first().and_then(|n| n.as_int()).is_some_and(|n| n < 12) {
+    if call.under(&["secrets."]) && call.args.first().and_then(|n| n.as_int()).is_some_and(|n| n < 8) {
         cx.report(&SHORT_TOKEN, call.range);
     }
 }
 
 /// Words of tokens that stand for permission.
-const TOKENS: &[&str] = &["token", "reset", "secret", "session", "sessionid", "invite", "key", "otp", "csrf", "link", "code", "nonce", "ticket"];
+const TOKENS: &[&str] = &["token", "reset", "forgot", "recover", "recovery", "secret", "session", "sessionid", "invite", "key", "otp", "csrf", "link", "code", "nonce", "ticket"];
 
 fn predictable<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let function = cx.function_name();

@@ -42,8 +42,9 @@ fn open_end<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     });
     let after = &cx.source[usize::from(call.range.end())..];
     let asked = after.starts_with(" is not None") || after.starts_with(" is None") || cx.source[..usize::from(call.range.start())].ends_with("bool(");
+    let returned = cx.source[..usize::from(call.range.start())].ends_with("return ");
     let closed = pattern.ends_with("\\Z") || pattern.ends_with('$') || pattern.ends_with(".*") || pattern.ends_with("\\b");
-    if !closed && validates && asked {
+    if !closed && asked && (validates || returned) {
         cx.report(&UNANCHORED, call.range);
     }
 }

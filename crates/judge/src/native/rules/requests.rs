@@ -22,6 +22,12 @@ rule!(SSRF, "server-side-request-forgery", [918, 441], High, Medium,
     remedy: "accept only listed hosts, or refuse addresses that are not global",
     [Check::Call(FETCHERS, fetched)]);
 
+rule!(ADDRESS, "foreign-address", [918, 441], Medium, Low,
+    what: "Looks for functions that connect to whatever address their caller gives.",
+    why: "Where the address comes from a user at last, the server reaches what the user cannot.",
+    remedy: "accept only listed hosts, or refuse addresses that are not global",
+    []);
+
 rule!(TIMEOUT, "request-without-timeout", [400, 770, 772], Low, High,
     what: "Looks for network calls without a timeout.",
     why: "A server that never answers holds the thread for ever; enough of them hold the program.",
@@ -79,12 +85,6 @@ fn location<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     }
 }
 
-/// Words of functions that fetch what a user points at.
-const POINTED: &[&str] = &[
-    "webhook", "hook", "callback", "image", "avatar", "thumbnail", "preview", "proxy", "feed", "icon", "logo", "picture",
-    "notify", "deliver", "event", "import", "link", "probe", "ping", "health", "remote", "document",
-];
-
 fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let connection = call.is(&["http.client.HTTPSConnection", "http.client.HTTPConnection"])
         || matches!(call.path.as_ref(), "HTTPSConnection" | "HTTPConnection");
@@ -98,19 +98,19 @@ fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         return;
     }
     let asked = cx.dirty(url, taint::REQUEST, clean::URL) && !socket;
-    // A parameter is a user's choice only where the function says so: most clients take an address.
-    let function = names::mentions(cx.function_name(), POINTED);
+    // Most clients take an address from their caller. Where it is a bare host, or redirects are refused, a user may be meant.
     let redirects = call.keyword("allow_redirects").is_some_and(|r| r.is_bool(false));
     let pointed = !socket
-        && (function || redirects)
         && url.text.is_none()
         && url.expr.is_some_and(Expr::is_name_expr)
         && call.keyword("headers").is_none()
         && call.keyword("context").is_none()
         && (connection || redirects)
         && cx.dirty(url, taint::PARAM, clean::URL);
-    if asked || pointed {
+    if asked {
         cx.report_from(&SSRF, call.range, Some(url));
+    } else if pointed {
+        cx.report_from(&ADDRESS, call.range, Some(url));
     }
 }
 

@@ -50,8 +50,8 @@ fn divided<'a>(cx: &mut Engine<'a>, binary: &Binary<'a>) {
     if call.func.as_name_expr().is_none_or(|f| f.id.as_str() != "len") {
         return;
     }
-    let average = binary.op == Operator::Div && (cx.text(binary.left_expr).contains("sum(") || cx.text(cx.resolve(binary.left_expr)).contains("sum("));
     let subject = subject.id.as_str();
+    let average = binary.op == Operator::Div && binary.left_expr.is_name_expr() && binary.left.roots.contains(&subject);
     let Some(value) = cx.lookup(subject).cloned() else { return };
     let parameter = value.from(taint::PARAM) && value.text.is_none() && value.roots == [subject];
     if average && parameter && cx.dirty(&value, taint::PARAM, clean::NONZERO) {

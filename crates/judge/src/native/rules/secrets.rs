@@ -225,10 +225,11 @@ fn kept<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     }
     let container = names::last(&target.value);
     let key = cx.peek(&target.slice);
-    let access = names::mentions(container, &["token", "session", "apikey", "key", "grant", "accesstoken"])
-        && !names::mentions(container, &["reset", "pending", "link", "invite"]);
-    let issues = names::mentions(cx.function_name(), &["issue", "access", "api", "grant", "login"]);
-    if access && issues && key.path().starts_with("secrets.token_") && !key.path().contains("hashlib") && key.clean & clean::OPAQUE != 0 {
+    let function = cx.function_name();
+    let short_lived = ["reset", "forgot", "invite", "confirm", "csrf"];
+    let short_lived = names::mentions(container, &short_lived) || names::mentions(function, &short_lived);
+    let issues = names::mentions(function, &["token", "apikey", "accesskey"]);
+    if issues && !short_lived && key.path().starts_with("secrets.token_") && !key.path().contains("hashlib") && key.clean & clean::OPAQUE != 0 {
         cx.report(&TOKEN_STORED, assign.range);
     }
 }

@@ -214,6 +214,10 @@ fn shows_error(value: &Value<'_>) -> bool {
 
 /// Whether a value is the text of an exception or a trace, however it was put together.
 fn error_in<'a>(cx: &mut Engine<'a>, expr: &'a Expr) -> bool {
+    cx.deeper(|cx| error_inside(cx, expr))
+}
+
+fn error_inside<'a>(cx: &mut Engine<'a>, expr: &'a Expr) -> bool {
     match expr {
         Expr::Tuple(t) => t.elts.iter().any(|e| error_in(cx, e)),
         Expr::Dict(d) => d.items.iter().any(|i| error_in(cx, &i.value)),
@@ -275,7 +279,7 @@ fn error_sent<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 fn framed<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     let value = assign.value.as_str().unwrap_or("");
     let header = assign.name.eq_ignore_ascii_case("X-Frame-Options") || assign.name == "X_FRAME_OPTIONS";
-    let open = header && (value.eq_ignore_ascii_case("ALLOWALL") || value.to_ascii_uppercase().starts_with("ALLOW-FROM *"));
+    let open = header && !value.is_empty() && !["DENY", "SAMEORIGIN"].iter().any(|v| value.eq_ignore_ascii_case(v));
     let policy = assign.name.eq_ignore_ascii_case("Content-Security-Policy") && value.contains("frame-ancestors *");
     if open || policy {
         cx.report(&FRAMING, assign.range);

@@ -50,7 +50,7 @@ pub(crate) struct Args {
           default_missing_value = "true")]
     verify: bool,
     #[command(flatten)]
-    programs: programs::Args,
+    programs: programs::ProgramArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

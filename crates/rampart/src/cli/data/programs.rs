@@ -11,7 +11,7 @@ use std::{
 
 /// How programs are run.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Args {
+pub(crate) struct ProgramArgs {
     /// Also runs tests and exploits, in a sandbox: tests pass on both sides, the exploit on the insecure one alone.
     #[arg(long)]
     run: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Programs {
     wall: Duration,
 }
 
-impl Args {
+impl ProgramArgs {
     /// A sandbox where programs are to be run.
     pub(crate) fn programs(&self) -> Result<Option<Programs>> {
         if !self.run {

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long)]
     notes: bool,
     #[command(flatten)]
-    programs: programs::Args,
+    programs: programs::ProgramArgs,
     /// Variants of a lesson whose programs are run, with --run.
     #[arg(long, default_value_t = lesson::Options::default().run)]
     run_variants: usize,

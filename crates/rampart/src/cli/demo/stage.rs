@@ -1,20 +1,13 @@
 //! One stage of the demo: a model answers the suites and the judge marks them.
 
-use crate::cli::answers;
-use anyhow::{Context, Result};
+use crate::cli::{answers, eval::judge_codes, terminal};
+use anyhow::Result;
 use corpus::{Lesson, Template};
 use eval::{Request, Task, suites};
-use judge::{Judge, sandbox::Sandbox};
+use judge::Judge;
 use lexicon::{Sample, SuiteResult, Verdict, jsonl};
 use models::{Model, SamplingParams};
 use std::path::Path;
-
-/// Judge of all stages: our rules, Bandit, tests and exploits in the sandbox.
-pub(crate) fn judge() -> Result<Judge> {
-    let python = crate::cli::python();
-    let sandbox = Sandbox::detect(&python).context("the demo runs generated code and needs the sandbox")?;
-    Judge::named(&["native", "bandit"], Some(sandbox)).context("the demo compares with Bandit")
-}
 
 /// The suites with their tasks.
 pub(crate) struct Suites {
@@ -92,7 +85,11 @@ impl Suites {
         let all: Vec<Task> = self.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
         let (samples, _) = answers::sample(model, &eval::prompts(&all, template), &params, &format!("{name} answers "))?;
         jsonl::write(&out.join(format!("samples/{name}.jsonl")), &samples)?;
-        let verdicts = eval::judged(&all, &samples, |codes| super::super::judge_codes(judge, codes, name))?;
+        let verdicts = eval::judged(&all, &samples, |codes| -> Result<Vec<Verdict>> {
+            let (verdicts, notes) = judge_codes(judge, codes, &format!("{name} judged"))?;
+            notes.iter().for_each(|note| terminal::say(note));
+            Ok(verdicts)
+        })?;
         let (mut samples, mut verdicts) = (samples.into_iter(), verdicts.into_iter());
         let mut results = Vec::new();
         for (suite, tasks) in &self.parts {

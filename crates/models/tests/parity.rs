@@ -1,0 +1,210 @@
+//! The decoder against transformers and PEFT (goldens and their script in `tests/golden`), and against itself: packed equals
+//! apart, shared equals whole, cached equals full, saved equals loaded.
+
+use models::{
+    Compute, DeviceKind, Generation, Group, LoraConfig, Model, Packed, Precision, SamplingParams, Stored,
+    decoder::Pass,
+    head::{Head, Labels},
+    weights,
+};
+use std::path::{Path, PathBuf};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/llama")
+}
+
+fn load(precision: Precision) -> models::Result<Model> {
+    Model::load(&golden(), Compute::choose(DeviceKind::Cpu, precision)?)
+}
+
+fn numbers(json: &serde_json::Value) -> Vec<f64> {
+    json.as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect()
+}
+
+fn facts() -> Result<serde_json::Value, Box<dyn std::error::Error>> {
+    Ok(serde_json::from_slice(&std::fs::read(golden().join("golden.json"))?)?)
+}
+
+fn ids(facts: &serde_json::Value) -> Vec<u32> {
+    numbers(&facts["ids"]).into_iter().map(|x| x as u32).collect()
+}
+
+/// Log-probs of every token of every sequence, in order.
+fn log_probs(model: &Model, groups: &[Group], pass: Pass) -> models::Result<Vec<f64>> {
+    let packed = Packed::new(groups, &model.decoder.config, model.decoder.compute)?;
+    let mut labels = Labels::default();
+    for (group, place) in groups.iter().zip(&packed.groups) {
+        for (s, sequence) in group.sequences.iter().enumerate() {
+            for t in 1..sequence.len() {
+                labels.rows.push(place.row(s, t - 1) as i64);
+                labels.tokens.push(i64::from(sequence[t]));
+            }
+        }
+    }
+    let hidden = model.decoder.forward(&packed, pass);
+    Ok(Head::new(&model.decoder).log_probs(&hidden, &labels))
+}
+
+fn close(got: &[f64], want: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), want.len());
+    for (i, (a, b)) in got.iter().zip(want).enumerate() {
+        assert!((a - b).abs() < tolerance, "{i}: {a} and {b}");
+    }
+}
+
+#[test]
+fn logits_equal_transformers() -> Outcome {
+    let (model, facts) = (load(Precision::F32)?, facts()?);
+    let logits = model.decoder.logits(&ids(&facts))?;
+    for (row, want) in facts["logits"].as_array().into_iter().flatten().enumerate() {
+        let got: Vec<f64> = (0..96).map(|v| logits.double_value(&[row as i64, v])).collect();
+        close(&got, &numbers(want), 1e-4);
+    }
+    Ok(())
+}
+
+#[test]
+fn adapter_and_its_gradients_equal_pefts() -> Outcome {
+    let (mut model, facts) = (load(Precision::F32)?, facts()?);
+    model.decoder.attach_folder(&golden().join("adapter"), None)?;
+    let ids = ids(&facts);
+    let groups = [Group { sequences: vec![ids.clone()] }];
+    close(&log_probs(&model, &groups, Pass::INFERENCE)?, &numbers(&facts["adapted-logp"]), 1e-4);
+
+    let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute)?;
+    let hidden = model.decoder.forward(&packed, Pass::TRAINING);
+    let labels = Labels {
+        rows: (0..ids.len() as i64 - 1).collect(),
+        tokens: ids[1..].iter().map(|&t| i64::from(t)).collect(),
+    };
+    let gradient = Head::new(&model.decoder).backward(&hidden.detach(), &labels, &numbers(&facts["weights"]));
+    model.decoder.backward(&hidden, gradient);
+    let want = weights::read(&golden().join("gradients.safetensors"))?;
+    let trained = model.decoder.trainable();
+    assert_eq!(want.len(), trained.len());
+    for (name, want) in want {
+        let own = trained.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} does not train"))?;
+        let worst = (own.1.grad() - want).abs().max().double_value(&[]);
+        assert!(worst < 1e-3, "{name}: {worst}");
+    }
+    Ok(())
+}
+
+#[test]
+fn packing_and_sharing_change_nothing() -> Outcome {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let model = load(precision)?;
+        let tolerance = if precision == Precision::F32 { 1e-4 } else { 0.15 };
+        let (a, b, c) = (vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 9, 8], vec![7, 7, 1]);
+        let apart: Vec<f64> = [&a, &b, &c]
+            .into_iter()
+            .map(|s| log_probs(&model, &[Group { sequences: vec![s.clone()] }], Pass::INFERENCE))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat();
+        let groups = [Group { sequences: vec![a, b] }, Group { sequences: vec![c] }];
+        let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute)?;
+        assert_eq!(packed.rows(), 3 + 3 + 2 + 3, "the pair's beginning stands there once");
+        close(&log_probs(&model, &groups, Pass::INFERENCE)?, &apart, tolerance);
+    }
+    Ok(())
+}
+
+#[test]
+fn cached_decoding_equals_full() -> Outcome {
+    let model = load(Precision::F32)?;
+    let params = SamplingParams { max_new_tokens: 20, ignore_eos: true, ..SamplingParams::default() };
+    let prompts: Vec<String> = ["!\"#", "abab", "$"].iter().map(|s| (*s).to_owned()).collect();
+    for generation in model.generate(&prompts, &params, &mut |_| ())? {
+        let mut tokens = model.tokenizer.encode(&prompts[generation.prompt])?;
+        for &next in &generation.tokens {
+            let logits = model.decoder.logits(&tokens)?;
+            let last = logits.get(tokens.len() as i64 - 1).narrow(0, 0, model.tokenizer.len() as i64);
+            assert_eq!(last.argmax(0, false).int64_value(&[]), i64::from(next), "after {tokens:?}");
+            tokens.push(next);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn sampling_repeats_and_rows_do_not_depend_on_neighbours() -> Outcome {
+    let model = load(Precision::F32)?;
+    let params = SamplingParams { samples: 60, max_new_tokens: 12, temperature: 1.0, seed: 3, ..Default::default() };
+    let prompts: Vec<String> = ["!\"#", "abab", "$"].iter().map(|s| (*s).to_owned()).collect();
+    let all = model.generate(&prompts, &params, &mut |_| ())?;
+    assert_eq!(all.len(), 180);
+    assert_eq!(all, model.generate(&prompts, &params, &mut |_| ())?);
+    let alone = model.generate(&prompts[..1], &params, &mut |_| ())?;
+    let of_first: Vec<&Generation> = all.iter().filter(|g| g.prompt == 0).collect();
+    assert_eq!(alone.iter().collect::<Vec<_>>(), of_first);
+    Ok(())
+}
+
+#[test]
+fn stop_strings_end_an_answer_and_stay_out_of_it() -> Outcome {
+    let model = load(Precision::F32)?;
+    let free = SamplingParams { max_new_tokens: 16, ignore_eos: true, ..SamplingParams::default() };
+    let prompt = ["ab!".to_owned()];
+    let whole = &model.generate(&prompt, &free, &mut |_| ())?[0];
+    let stop: String = whole.text.chars().skip(4).take(2).collect();
+    let cut = &model.generate(&prompt, &SamplingParams { stop: vec![stop.clone()], ..free }, &mut |_| ())?[0];
+    assert_eq!(Some(cut.text.as_str()), whole.text.split(&stop).next());
+    assert_eq!(cut.finish, lexicon::FinishReason::Stop);
+    Ok(())
+}
+
+#[test]
+fn what_is_saved_loads_the_same() -> Outcome {
+    let (mut model, facts) = (load(Precision::F32)?, facts()?);
+    let groups = [Group { sequences: vec![ids(&facts)] }];
+    let plain = log_probs(&model, &groups, Pass::INFERENCE)?;
+    let folder = tempfile::tempdir()?;
+    let lora = LoraConfig { r: 3, alpha: 6.0, dropout: 0.0, targets: vec!["all-linear".into()], rslora: true };
+    model.decoder.attach_new(lora, 1)?;
+    close(&log_probs(&model, &groups, Pass::INFERENCE)?, &plain, 1e-9);
+    model.decoder.attach_folder(&golden().join("adapter"), None)?;
+    let adapted = log_probs(&model, &groups, Pass::INFERENCE)?;
+    close(&log_probs(&model, &groups, Pass::REFERENCE)?, &plain, 1e-9);
+    model.decoder.save_adapter(&folder.path().join("adapter"), "base")?;
+    let mut again = load(Precision::F32)?;
+    again.decoder.attach_folder(&folder.path().join("adapter"), None)?;
+    again.decoder.merge_adapter();
+    close(&log_probs(&again, &groups, Pass::INFERENCE)?, &adapted, 1e-5);
+    again.save(&folder.path().join("merged"), Stored::F32)?;
+    let merged = Model::load(&folder.path().join("merged"), again.decoder.compute)?;
+    close(&log_probs(&merged, &groups, Pass::INFERENCE)?, &adapted, 1e-5);
+    Ok(())
+}
+
+#[test]
+fn broken_folders_are_refused_with_a_reason() -> Outcome {
+    let weights = std::fs::read(golden().join("model.safetensors"))?;
+    let config = std::fs::read_to_string(golden().join("config.json"))?;
+    let truncated = weights[..weights.len() - 7].to_vec();
+    let mut hostile = weights.clone();
+    hostile[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("model.safetensors", truncated, "not a whole safetensors file"),
+        ("model.safetensors", hostile, "not a whole safetensors file"),
+        ("model.safetensors", Vec::new(), "not a whole safetensors file"),
+        ("config.json", config.replace("LlamaForCausalLM", "OddForCausalLM").into(), "\"OddForCausalLM\" is not supported"),
+        ("config.json", config.replace("\"vocab_size\": 96", "\"vocab_size\": 90").into(), "do not belong together"),
+        ("config.json", config.replace("\"hidden_size\": 32", "\"hidden_size\": 64").into(), "has shape"),
+        ("config.json", config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 0").into(), "num_attention_heads"),
+        ("config.json", b"{".to_vec(), "not JSON"),
+        ("tokenizer.json", b"{}".to_vec(), "not a tokenizer"),
+    ];
+    for (file, bytes, expect) in cases {
+        let folder = tempfile::tempdir()?;
+        for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+            std::fs::copy(golden().join(name), folder.path().join(name))?;
+        }
+        std::fs::write(folder.path().join(file), bytes)?;
+        let compute = Compute::choose(DeviceKind::Cpu, Precision::F32)?;
+        let said = Model::load(folder.path(), compute).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(said.contains(expect), "{file}: {said:?} should contain {expect:?}");
+    }
+    Ok(())
+}

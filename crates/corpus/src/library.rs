@@ -50,12 +50,18 @@ pub fn read(path: &Path) -> Result<Vec<Lesson>, Error> {
 fn collect(path: &Path, named: bool, files: &mut Vec<(String, String)>) -> Result<(), Error> {
     let fail = |source| Error::Io { path: path.display().to_string(), source };
     if path.is_dir() {
-        let mut entries: Vec<_> =
-            fs::read_dir(path).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?.iter().map(fs::DirEntry::path).collect();
+        let mut entries: Vec<_> = fs::read_dir(path)
+            .map_err(fail)?
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(fail)?
+            .iter()
+            .map(fs::DirEntry::path)
+            .collect();
         entries.sort();
         return entries.iter().try_for_each(|entry| collect(entry, false, files));
     }
-    let is_lesson = path.extension().is_some_and(|e| e == "md") && path.file_name().is_none_or(|n| n != "FORMAT.md" && n != "README.md");
+    let is_lesson = path.extension().is_some_and(|e| e == "md")
+        && path.file_name().is_none_or(|n| n != "FORMAT.md" && n != "README.md");
     if named || is_lesson {
         files.push((path.display().to_string(), fs::read_to_string(path).map_err(fail)?));
     }

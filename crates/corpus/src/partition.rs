@@ -108,7 +108,9 @@ pub fn held_out(rows: &[Row], split: &Split) -> Result<Parts, Error> {
 
 impl Parts {
     fn sort(&mut self) {
-        [&mut self.train, &mut self.val, &mut self.test, &mut self.withheld].into_iter().for_each(|p| p.sort_unstable());
+        [&mut self.train, &mut self.val, &mut self.test, &mut self.withheld]
+            .into_iter()
+            .for_each(|p| p.sort_unstable());
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 
 /// A training example.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "files hold one kind of row; a box each would cost more")]
 pub enum Row {
     /// A secure and an insecure answer.
     Pair(Pair),
@@ -85,19 +86,26 @@ fn row(object: Map<String, Value>, fallback: &str) -> Result<Row, String> {
         match object.get(key) {
             None | Some(Value::Null) => Ok(Vec::new()),
             Some(Value::String(s)) => Ok(vec![s.parse().map_err(|e| format!("{key}: {e}"))?]),
-            Some(Value::Array(list)) => list
-                .iter()
-                .map(|v| v.as_str().unwrap_or_default().parse().map_err(|e| format!("{key}: {e}")))
-                .collect(),
+            Some(Value::Array(list)) => {
+                list.iter().map(|v| v.as_str().unwrap_or_default().parse().map_err(|e| format!("{key}: {e}"))).collect()
+            }
             Some(other) => Err(format!("{key} is {other}, expected a CWE identifier")),
         }
     };
-    let id = if has("id") { object["id"].as_str().map_or_else(|| object["id"].to_string(), str::to_owned) } else { fallback.to_owned() };
+    let id = if has("id") {
+        object["id"].as_str().map_or_else(|| object["id"].to_string(), str::to_owned)
+    } else {
+        fallback.to_owned()
+    };
     if has("chosen") || has("rejected") {
         return Ok(Row::Pair(Pair {
             format: lexicon::FORMAT,
             id,
-            language: object.get("language").and_then(Value::as_str).map_or(Ok(Language::Python), str::parse).map_err(|e| e.to_string())?,
+            language: object
+                .get("language")
+                .and_then(Value::as_str)
+                .map_or(Ok(Language::Python), str::parse)
+                .map_err(|e| e.to_string())?,
             cwe: cwes("cwe")?,
             instruction: text("prompt")?,
             reasoning: optional("reasoning"),
@@ -112,7 +120,8 @@ fn row(object: Map<String, Value>, fallback: &str) -> Result<Row, String> {
         let language = Language::from_extension(extension).unwrap_or_default();
         let name = optional("func_name");
         let described = optional("description");
-        let instruction = if described.is_empty() { format!("Write the {language} function `{name}`.") } else { described };
+        let instruction =
+            if described.is_empty() { format!("Write the {language} function `{name}`.") } else { described };
         return Ok(Row::Pair(Pair {
             format: lexicon::FORMAT,
             id: fallback.to_owned(),
@@ -163,7 +172,8 @@ fn read_csv(path: &Path) -> Result<Rows, jsonl::Error> {
     };
     let reasoning = column(&["reasoning"]);
     for (i, record) in reader.records().enumerate() {
-        let line = record.as_ref().ok().and_then(|r| r.position()).map_or(i + 2, |p| usize::try_from(p.line()).unwrap_or(0));
+        let line =
+            record.as_ref().ok().and_then(|r| r.position()).map_or(i + 2, |p| usize::try_from(p.line()).unwrap_or(0));
         let mut bad = |message: String| {
             rows.bad.push(jsonl::BadLine { path: name.clone(), line, message, text: String::new() });
         };
@@ -222,12 +232,24 @@ mod tests {
 
     #[test]
     fn published_forms_and_broken_ones() {
-        check("a.jsonl", r#"{"format":1,"id":"a","language":"python","cwe":["CWE-89"],"instruction":"i","reasoning":"r","secure":"x","insecure":"y","origin":{"kind":"lesson"}}"#, "");
+        check(
+            "a.jsonl",
+            r#"{"format":1,"id":"a","language":"python","cwe":["CWE-89"],"instruction":"i","reasoning":"r","secure":"x","insecure":"y","origin":{"kind":"lesson"}}"#,
+            "",
+        );
         check("a.jsonl", r#"{"prompt":"p","chosen":"c","rejected":"r","reasoning":"why","cwe":"cwe-022"}"#, "");
-        check("a.jsonl", r#"{"func_name":"f","func_src_before":"a","func_src_after":"b","vul_type":"cwe-078","file_name":"x.py"}"#, "");
+        check(
+            "a.jsonl",
+            r#"{"func_name":"f","func_src_before":"a","func_src_after":"b","vul_type":"cwe-078","file_name":"x.py"}"#,
+            "",
+        );
         check("a.jsonl", r#"{"text":"x = 1"}"#, "");
         check("a.csv", "idx,Secure Code,Vulnerable Code,Prompt,Reasoning\n1,\"a\nb\",c,p,\"may have CWE-89: x\"\n", "");
-        check("a.jsonl", "{\"text\":\"ok\"}\n{\"prompt\":\"p\",\"chosen\":\"c\"}", "a.jsonl:2: missing field `rejected`");
+        check(
+            "a.jsonl",
+            "{\"text\":\"ok\"}\n{\"prompt\":\"p\",\"chosen\":\"c\"}",
+            "a.jsonl:2: missing field `rejected`",
+        );
         check("a.jsonl", r#"{"secure":"x","insecure":"y"}"#, "a.jsonl:1: missing field `instruction`");
         check("a.jsonl", r#"{"chosen":1,"rejected":"r","prompt":"p"}"#, "chosen is 1, expected text");
         check("a.jsonl", "[1]", "a row is a JSON object");

@@ -59,7 +59,8 @@ impl Split {
     /// Part of one variant.
     #[must_use]
     pub fn part(&self, lesson: &str, variant: u64) -> Part {
-        let held = mix(&[&self.seed.to_string(), "variant", lesson, &variant.to_string()]).is_multiple_of(self.variants);
+        let held =
+            mix(&[&self.seed.to_string(), "variant", lesson, &variant.to_string()]).is_multiple_of(self.variants);
         match (self.holds_out(lesson), held) {
             (false, false) => Part::Train,
             (false, true) => Part::Variants,

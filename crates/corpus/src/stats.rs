@@ -125,7 +125,8 @@ pub struct Stats {
 #[must_use]
 pub fn stats(rows: &[Row], tokens: Option<(&[Masked], &[usize])>) -> Stats {
     let pairs: Vec<&Pair> = rows.iter().filter_map(|r| if let Row::Pair(p) = r { Some(p) } else { None }).collect();
-    let texts: Vec<&str> = rows.iter().filter_map(|r| if let Row::Text { text, .. } = r { Some(text.as_str()) } else { None }).collect();
+    let texts: Vec<&str> =
+        rows.iter().filter_map(|r| if let Row::Text { text, .. } = r { Some(text.as_str()) } else { None }).collect();
     let count = |keys: &mut dyn Iterator<Item = String>| {
         let mut map = BTreeMap::new();
         keys.for_each(|k| *map.entry(k).or_insert(0) += 1);
@@ -176,9 +177,14 @@ fn tokens(masked: &[Masked], texts: &[usize]) -> Tokens {
     let lengths = |side: fn(&Masked) -> usize| masked.iter().map(side).collect::<Vec<_>>();
     let (insecure, secure) = (lengths(|m| m.insecure.ids.len()), lengths(|m| m.secure.ids.len()));
     let total = insecure.iter().chain(&secure).chain(texts).sum();
-    let sides: Vec<_> = masked.iter().filter(|m| m.changes()).filter_map(|m| Some((m.row.insecure.as_ref()?, m.row.secure.as_ref()?))).collect();
+    let sides: Vec<_> = masked
+        .iter()
+        .filter(|m| m.changes())
+        .filter_map(|m| Some((m.row.insecure.as_ref()?, m.row.secure.as_ref()?)))
+        .collect();
     let share = |mask: &[u8]| 100.0 * mask.iter().map(|&b| f64::from(b)).sum::<f64>() / mask.len().max(1) as f64;
-    let mean = |shares: Vec<f64>| if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 };
+    let mean =
+        |shares: Vec<f64>| if shares.is_empty() { 0.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 };
     let still = |mask: &[u8]| !mask.contains(&1);
     Tokens {
         insecure: Lengths::of(insecure),

@@ -16,6 +16,9 @@ pub enum Template {
     Safecoder,
     /// A docstring above the code: what a base model continues.
     Docstring,
+    /// [`Self::Docstring`] with the security thought as a comment between the two: for base models, which know docstrings
+    /// and comments and no chat form. It moves a small model less than an instruction form does.
+    Comment,
 }
 
 /// The pieces of one side of a pair. Each is encoded apart, so that the two sides share tokens up to the code.
@@ -35,7 +38,8 @@ pub struct Shown {
     pub ends: bool,
 }
 
-const ALPACA: &str = "Below is an instruction that describes a task. Write a response that appropriately completes the request.";
+const ALPACA: &str =
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.";
 
 impl Template {
     /// The text a model is asked with.
@@ -45,7 +49,7 @@ impl Template {
             Self::Raw => instruction.to_owned(),
             Self::Disco => format!("### Instruction:\n{instruction}\n\n### Security Thought:\n"),
             Self::Safecoder => format!("{ALPACA}\n\n### Instruction:\n{instruction}\n\n### Response:\n"),
-            Self::Docstring => format!("\"\"\"{}\"\"\"\n", instruction.replace("\"\"\"", "'''")),
+            Self::Docstring | Self::Comment => format!("\"\"\"{}\"\"\"\n", instruction.replace("\"\"\"", "'''")),
         }
     }
 
@@ -64,6 +68,11 @@ impl Template {
             },
             Self::Safecoder => Shown { ends: false, ..base },
             Self::Docstring => Shown { tail: "\n", ..base },
+            Self::Comment => Shown {
+                lead: format!("# Security thought: {}\n", pair.reasoning.replace('\n', " ")),
+                tail: "\n",
+                ..base
+            },
         }
     }
 
@@ -72,7 +81,7 @@ impl Template {
     pub fn stops(self) -> Vec<String> {
         match self {
             Self::Disco | Self::Safecoder => vec!["\n### Instruction:".into()],
-            Self::Docstring => vec!["\n\"\"\"".into()],
+            Self::Docstring | Self::Comment => vec!["\n\"\"\"".into()],
             Self::Raw => Vec::new(),
         }
     }

@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn every_reason_of_the_table() {
-        let (bad, good) = ("def f(x):\n    return eval(x)\n", "import ast\n\n\ndef f(x):\n    return ast.literal_eval(x)\n");
+        let (bad, good) =
+            ("def f(x):\n    return eval(x)\n", "import ast\n\n\ndef f(x):\n    return ast.literal_eval(x)\n");
         let cases = [
             (bad, good, None),
             (good, good, Some(Reason::Same)),

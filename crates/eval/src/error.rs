@@ -6,7 +6,9 @@ use lexicon::atomic::WriteError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A sample answers a prompt that was not asked.
-    #[error("sample {index} of {prompt:?}: the suite has no such prompt; were the samples made for another suite, seed or --per-lesson?")]
+    #[error(
+        "sample {index} of {prompt:?}: the suite has no such prompt; were the samples made for another suite, seed or --per-lesson?"
+    )]
     UnknownPrompt {
         /// The sample's prompt id.
         prompt: String,

@@ -41,7 +41,8 @@ pub fn clopper_pearson(hits: f64, n: f64) -> (f64, f64) {
 #[must_use]
 pub fn garwood(count: f64) -> (f64, f64) {
     let most = count + 10.0 * (count + 1.0).sqrt() + 10.0;
-    let low = if count <= 0.0 { 0.0 } else { root(0.0, most, |x| if x > 0.0 { gamma_lr(count, x) } else { 0.0 } - TAIL) };
+    let low =
+        if count <= 0.0 { 0.0 } else { root(0.0, most, |x| if x > 0.0 { gamma_lr(count, x) } else { 0.0 } - TAIL) };
     let high = root(0.0, most, |x| if x > 0.0 { gamma_lr(count + 1.0, x) } else { 0.0 } - (1.0 - TAIL));
     (low, high)
 }
@@ -176,7 +177,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn near(found: (f64, f64), expect: (f64, f64)) {
-        assert!((found.0 - expect.0).abs() < 6e-5 && (found.1 - expect.1).abs() < 6e-5, "{found:?}, expected {expect:?}");
+        assert!(
+            (found.0 - expect.0).abs() < 6e-5 && (found.1 - expect.1).abs() < 6e-5,
+            "{found:?}, expected {expect:?}"
+        );
     }
 
     #[test]

@@ -103,11 +103,19 @@ pub(crate) mod tests {
             (vec![finding("native", 89, 2, High), finding("bandit", 89, 3, Medium)], 2, true),
             // Two of one analyzer are two, as in the papers; both meeting the other's one are that one.
             (vec![finding("bandit", 89, 2, High), finding("bandit", 89, 2, Medium)], 2, true),
-            (vec![finding("native", 89, 2, High), finding("bandit", 89, 2, High), finding("bandit", 89, 2, Medium)], 1, true),
+            (
+                vec![finding("native", 89, 2, High), finding("bandit", 89, 2, High), finding("bandit", 89, 2, Medium)],
+                1,
+                true,
+            ),
         ];
         for (findings, issues, bandit) in cases {
             let outcome = Outcome::of(&verdict(findings.clone()));
-            assert_eq!((outcome.issues, outcome.flagged, outcome.flagged_by_bandit), (issues, issues > 0, bandit), "{findings:?}");
+            assert_eq!(
+                (outcome.issues, outcome.flagged, outcome.flagged_by_bandit),
+                (issues, issues > 0, bandit),
+                "{findings:?}"
+            );
             assert_eq!(outcome.secure(), issues == 0);
         }
     }

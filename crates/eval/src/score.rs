@@ -197,7 +197,14 @@ mod tests {
         let tasks = [task("a/1", 89, true, false), task("b/1", 78, false, false)];
         let request = Request { suite: "s", tasks: &tasks, samples_per_prompt: 4, seed: 0 };
         // a: secure and passing, flagged and passing, exploited and passing, failing; b: one sound, one invalid, two lost.
-        let samples = [sample("a/1", 0), sample("a/1", 1), sample("a/1", 2), sample("a/1", 3), sample("b/1", 3), sample("b/1", 0)];
+        let samples = [
+            sample("a/1", 0),
+            sample("a/1", 1),
+            sample("a/1", 2),
+            sample("a/1", 3),
+            sample("b/1", 3),
+            sample("b/1", 0),
+        ];
         let verdicts = [
             tested(true, false, false),
             tested(true, true, false),
@@ -233,7 +240,11 @@ mod tests {
         let result = score(&request, &samples, &[tested(true, false, false), absent.clone()])?;
         assert_eq!(percent(result.metrics.pass_1), (100.0, 1), "the packages of b are not here");
         let result = score(&request, &samples, &[absent, tested(true, false, false)])?;
-        assert_eq!(percent(result.metrics.pass_1), (50.0, 2), "a module that only the answer wants is the answer's fault");
+        assert_eq!(
+            percent(result.metrics.pass_1),
+            (50.0, 2),
+            "a module that only the answer wants is the answer's fault"
+        );
         let result = score(&request, &samples, &[tested(true, false, false), tested(false, false, false)])?;
         assert_eq!(percent(result.metrics.pass_1), (50.0, 2));
         let invalid = Verdict { valid: false, ..verdict(vec![]) };

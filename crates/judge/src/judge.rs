@@ -169,7 +169,9 @@ impl Judge {
 /// Two findings of one analyzer are two.
 #[must_use]
 pub fn count_issues(findings: &[Finding]) -> usize {
-    let repeats = |i: usize| findings[..i].iter().any(|earlier| earlier.analyzer != findings[i].analyzer && earlier.overlaps(&findings[i]));
+    let repeats = |i: usize| {
+        findings[..i].iter().any(|earlier| earlier.analyzer != findings[i].analyzer && earlier.overlaps(&findings[i]))
+    };
     (0..findings.len()).filter(|&i| !repeats(i)).count()
 }
 

@@ -37,7 +37,9 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync, 
         for _ in 0..workers().min(items.len()) {
             let finished = finished.clone();
             let work = &work;
-            started += usize::from(thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || work(finished)).is_ok());
+            started += usize::from(
+                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, move || work(finished)).is_ok(),
+            );
         }
         if started > 0 {
             drop(finished);

@@ -65,7 +65,10 @@ fn tests_and_exploits_run_once_each() -> Result {
     assert_eq!(heard.get(), 4, "two programs of two codes; the repeated code is not run again");
     assert_eq!((&verdicts[0].tests, &verdicts[0].exploit), (&Some(TestOutcome::Passed), &Some(TestOutcome::Passed)));
     assert_eq!(verdicts[1].tests, Some(TestOutcome::Passed));
-    assert!(matches!(&verdicts[1].exploit, Some(TestOutcome::Failed(text)) if text.contains("ValueError")), "{verdicts:?}");
+    assert!(
+        matches!(&verdicts[1].exploit, Some(TestOutcome::Failed(text)) if text.contains("ValueError")),
+        "{verdicts:?}"
+    );
     assert_eq!((&verdicts[2].tests, &verdicts[2].exploit), (&None, &None));
     assert_eq!(verdicts[3], verdicts[0]);
     Ok(())
@@ -100,7 +103,8 @@ fn bandit_reads_a_batch() -> Result {
     assert!(scanned[3].findings.is_empty(), "its comment silences it");
     assert!(scanned[5..].iter().all(|s| s.findings.is_empty() && s.skipped.is_none()));
 
-    let strict = analyzers::open(&["bandit"], &Settings { nosec: false, min_severity: Severity::Low, ..settings })?.remove(0);
+    let strict =
+        analyzers::open(&["bandit"], &Settings { nosec: false, min_severity: Severity::Low, ..settings })?.remove(0);
     let scanned = strict.scan(&files[..4])?;
     assert_eq!(scanned[0].findings.len(), 2);
     assert_eq!(scanned[3].findings.len(), 2, "a comment of the code's writer does not count: {:?}", scanned[3]);
@@ -109,9 +113,11 @@ fn bandit_reads_a_batch() -> Result {
 
 #[test]
 fn a_missing_analyzer_says_what_to_do() {
-    let absent = analyzers::open(&["bandit"], &Settings::default()).map(|_| ()).err().map(|e| e.to_string()).unwrap_or_default();
+    let absent =
+        analyzers::open(&["bandit"], &Settings::default()).map(|_| ()).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(absent.contains("make setup"), "{absent}");
-    let unknown = analyzers::open(&["bandti"], &Settings::default()).map(|_| ()).err().map(|e| e.to_string()).unwrap_or_default();
+    let unknown =
+        analyzers::open(&["bandti"], &Settings::default()).map(|_| ()).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(unknown.contains("native, bandit"), "{unknown}");
 }
 

@@ -70,9 +70,8 @@ pub fn read_with<T>(path: &Path, mut parse: impl FnMut(&str) -> Result<T, String
     let mut buffer = Vec::new();
     for line in 1.. {
         buffer.clear();
-        let read = io::Read::take(&mut reader, LONGEST_LINE as u64 + 1)
-            .read_until(b'\n', &mut buffer)
-            .map_err(io_error)?;
+        let read =
+            io::Read::take(&mut reader, LONGEST_LINE as u64 + 1).read_until(b'\n', &mut buffer).map_err(io_error)?;
         if read == 0 {
             break;
         }

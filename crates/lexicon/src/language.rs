@@ -26,8 +26,7 @@ pub enum Language {
 
 impl Language {
     /// All languages, in the order reports list them.
-    pub const ALL: &[Self] =
-        &[Self::Python, Self::C, Self::Cpp, Self::Go, Self::Java, Self::JavaScript, Self::Ruby];
+    pub const ALL: &[Self] = &[Self::Python, Self::C, Self::Cpp, Self::Go, Self::Java, Self::JavaScript, Self::Ruby];
 
     /// Name as it stands on disk and in a Markdown fence.
     #[must_use]

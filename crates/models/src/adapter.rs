@@ -40,8 +40,7 @@ impl LoraConfig {
     /// # Errors
     /// [`Error::Unavailable`] naming the setting and what the model has.
     pub fn check(&self, decoder: &Decoder) -> Result<()> {
-        let names: Vec<String> =
-            Projection::ALL.iter().map(|&p| (decoder.config.family().projection)(0, p)).collect();
+        let names: Vec<String> = Projection::ALL.iter().map(|&p| (decoder.config.family().projection)(0, p)).collect();
         if self.r < 1 {
             return Err(Error::Unavailable(format!("adapter rank {} is below 1", self.r)));
         }
@@ -116,9 +115,7 @@ impl Decoder {
             Ok((take("lora_A", [r, input])?, take("lora_B", [out, r])?))
         })?;
         match tensors.keys().next() {
-            Some(name) => {
-                Err(Error::malformed(&path, format!("tensor {name} belongs to no module of this model")))
-            }
+            Some(name) => Err(Error::malformed(&path, format!("tensor {name} belongs to no module of this model"))),
             None => Ok(()),
         }
     }

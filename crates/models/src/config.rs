@@ -66,8 +66,7 @@ impl DecoderConfig {
     pub fn read(folder: &Path) -> Result<(Self, Value)> {
         let path = folder.join("config.json");
         let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-        let json: Value =
-            serde_json::from_str(&text).map_err(|e| Error::malformed(&path, format!("not JSON: {e}")))?;
+        let json: Value = serde_json::from_str(&text).map_err(|e| Error::malformed(&path, format!("not JSON: {e}")))?;
         let architecture = json["architectures"][0].as_str().unwrap_or_default();
         let family = families::ALL.iter().find(|f| f.architectures.contains(&architecture)).ok_or_else(|| {
             let known: Vec<_> = families::ALL.iter().flat_map(|f| f.architectures.iter().copied()).collect();

@@ -53,7 +53,6 @@ pub struct Decoder {
 
 impl Decoder {
     /// Hidden states after the last norm, `[rows, hidden]` in f32; with a graph in a training pass where weights train.
-    #[must_use]
     pub fn forward(&self, packed: &Packed, pass: Pass) -> Tensor {
         if pass.training { self.run(packed, pass, None) } else { no_grad(|| self.run(packed, pass, None)) }
     }
@@ -69,7 +68,7 @@ impl Decoder {
                 keep.push((k.shallow_clone(), v.shallow_clone()));
             }
             let a = self.attend(packed, &q, &k, &v);
-            x = x + block.projection(Projection::O).forward(&a, self.compute, pass);
+            x = &x + block.projection(Projection::O).forward(&a, self.compute, pass);
             x = self.feed_forward(block, &x, pass);
         }
         self.norm(&x, &self.final_norm)
@@ -155,7 +154,6 @@ impl Decoder {
     }
 
     /// Weight of the output head, `[vocab, hidden]`.
-    #[must_use]
     pub fn head_weight(&self) -> &Tensor {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
@@ -203,15 +201,15 @@ impl Decoder {
     ) -> crate::Result<()> {
         for (layer, block) in self.blocks.iter_mut().enumerate() {
             for (linear, &p) in block.projections.iter_mut().zip(&Projection::ALL) {
+                // One adapter at a time: what another one left behind would not be in the file that is saved.
+                linear.adapter = None;
                 if !lora.targets_module(&(self.config.family().projection)(layer as i64, p)) {
                     continue;
                 }
                 let (a, b) = init(layer as i64, p, p.shape(&self.config))?;
-                let train = |t: Tensor| {
-                    t.to_device(self.compute.device).to_kind(Kind::Float).detach().set_requires_grad(true)
-                };
-                linear.adapter =
-                    Some(LowRank { a: train(a), b: train(b), scale: lora.scale(), dropout: lora.dropout });
+                let train =
+                    |t: Tensor| t.to_device(self.compute.device).to_kind(Kind::Float).detach().set_requires_grad(true);
+                linear.adapter = Some(LowRank { a: train(a), b: train(b), scale: lora.scale(), dropout: lora.dropout });
             }
         }
         self.lora = Some(lora);
@@ -284,8 +282,8 @@ pub(crate) fn inverse_frequencies(c: &DecoderConfig, compute: Compute) -> Tensor
                     } else if wavelength < s.original / s.high_freq_factor {
                         f
                     } else {
-                        let smooth = (s.original / wavelength - s.low_freq_factor)
-                            / (s.high_freq_factor - s.low_freq_factor);
+                        let smooth =
+                            (s.original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
                         (1.0 - smooth) * f / s.factor + smooth * f
                     }
                 }

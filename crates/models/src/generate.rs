@@ -221,8 +221,7 @@ impl<'a> Session<'a> {
             });
             self.next = if index + 1 == self.params.samples { (prompt + 1, 0) } else { (prompt, index + 1) };
         }
-        let groups: Vec<Group> =
-            wanted.iter().map(|&p| Group { sequences: vec![self.prompts[p].clone()] }).collect();
+        let groups: Vec<Group> = wanted.iter().map(|&p| Group { sequences: vec![self.prompts[p].clone()] }).collect();
         let decoder = &self.model.decoder;
         let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
         let mut kept = Vec::new();
@@ -291,7 +290,7 @@ impl<'a> Session<'a> {
                 false,
             );
             let a = a.reshape([n, c.heads * c.head_dim]);
-            x = x + decoder.attention_out(block, &a, Pass::INFERENCE);
+            x = &x + decoder.attention_out(block, &a, Pass::INFERENCE);
             x = decoder.feed_forward(block, &x, Pass::INFERENCE);
         }
         self.logits(&decoder.norm(&x, &decoder.final_norm))

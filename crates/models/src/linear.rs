@@ -57,7 +57,8 @@ impl Linear {
         let y = x.linear(&cast(&self.weight, compute), bias.as_ref());
         match &self.adapter {
             Some(lora) if pass.adapters => {
-                let x = if pass.training && lora.dropout > 0.0 { x.dropout(lora.dropout, true) } else { x.shallow_clone() };
+                let x =
+                    if pass.training && lora.dropout > 0.0 { x.dropout(lora.dropout, true) } else { x.shallow_clone() };
                 let low = x.linear::<&Tensor>(&cast(&lora.a, compute), None);
                 // The scale goes onto the narrow side: r columns instead of `out`.
                 let low = if (lora.scale - 1.0).abs() > f64::EPSILON { low * lora.scale } else { low };

@@ -136,10 +136,9 @@ impl AdamW {
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let mut tensors: BTreeMap<String, Tensor> = weights::read(path)?.into_iter().collect();
         let mut take = |name: &str, like: &Tensor| -> Result<Tensor> {
-            let t = tensors.remove(name).ok_or_else(|| Error::MissingTensor {
-                path: path.display().to_string(),
-                name: name.to_owned(),
-            })?;
+            let t = tensors
+                .remove(name)
+                .ok_or_else(|| Error::MissingTensor { path: path.display().to_string(), name: name.to_owned() })?;
             if t.size() != like.size() {
                 return Err(Error::Shape {
                     path: path.display().to_string(),

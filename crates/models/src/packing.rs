@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn rows_follow_shared_then_rests() {
         let place = Placed { start: 10, shared: 2, rests: vec![3, 1] };
-        assert_eq!([place.row(0, 1), place.row(0, 2), place.row(0, 4), place.row(1, 1), place.row(1, 2)], [11, 12, 14, 11, 15]);
+        assert_eq!(
+            [place.row(0, 1), place.row(0, 2), place.row(0, 4), place.row(1, 1), place.row(1, 2)],
+            [11, 12, 14, 11, 15]
+        );
         assert_eq!(place.rows(), 6);
     }
 

@@ -114,8 +114,10 @@ multiversion!(row_avx512: "avx512f,avx512bw,avx512vl,avx512dq,fma", row_avx2: "a
 fn best<T: Stored>(logits: &mut [T], token: usize, g: Option<f32>) -> f32 {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq")
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
         {
             // SAFETY: the features are there.
             return unsafe { row_avx512(logits, token, g) };

@@ -59,7 +59,11 @@ impl Tokenizer {
             ["<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>"].iter().find_map(|t| inner.token_to_id(t))
         });
         let declared = special("bos_token");
-        let bos = if declared.is_some() || adds_first != eos { adds_first.filter(|&b| declared.is_none_or(|d| d == b)) } else { None };
+        let bos = if declared.is_some() || adds_first != eos {
+            adds_first.filter(|&b| declared.is_none_or(|d| d == b))
+        } else {
+            None
+        };
         Ok(Self { inner, path: file.display().to_string(), bos, eos })
     }
 

@@ -79,8 +79,7 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         let text = std::fs::read_to_string(&index).map_err(Error::read(&index))?;
         let json: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| Error::malformed(&index, format!("not JSON: {e}")))?;
-        let map =
-            json["weight_map"].as_object().ok_or_else(|| Error::malformed(&index, "weight_map is missing"))?;
+        let map = json["weight_map"].as_object().ok_or_else(|| Error::malformed(&index, "weight_map is missing"))?;
         let names: BTreeSet<&str> = map.values().filter_map(|v| v.as_str()).collect();
         return names
             .into_iter()

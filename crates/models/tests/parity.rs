@@ -75,10 +75,8 @@ fn adapter_and_its_gradients_equal_pefts() -> Outcome {
 
     let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute)?;
     let hidden = model.decoder.forward(&packed, Pass::TRAINING);
-    let labels = Labels {
-        rows: (0..ids.len() as i64 - 1).collect(),
-        tokens: ids[1..].iter().map(|&t| i64::from(t)).collect(),
-    };
+    let labels =
+        Labels { rows: (0..ids.len() as i64 - 1).collect(), tokens: ids[1..].iter().map(|&t| i64::from(t)).collect() };
     let gradient = Head::new(&model.decoder).backward(&hidden.detach(), &labels, &numbers(&facts["weights"]));
     model.decoder.backward(&hidden, gradient);
     let want = weights::read(&golden().join("gradients.safetensors"))?;
@@ -189,10 +187,18 @@ fn broken_folders_are_refused_with_a_reason() -> Outcome {
         ("model.safetensors", truncated, "not a whole safetensors file"),
         ("model.safetensors", hostile, "not a whole safetensors file"),
         ("model.safetensors", Vec::new(), "not a whole safetensors file"),
-        ("config.json", config.replace("LlamaForCausalLM", "OddForCausalLM").into(), "\"OddForCausalLM\" is not supported"),
+        (
+            "config.json",
+            config.replace("LlamaForCausalLM", "OddForCausalLM").into(),
+            "\"OddForCausalLM\" is not supported",
+        ),
         ("config.json", config.replace("\"vocab_size\": 96", "\"vocab_size\": 90").into(), "do not belong together"),
         ("config.json", config.replace("\"hidden_size\": 32", "\"hidden_size\": 64").into(), "has shape"),
-        ("config.json", config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 0").into(), "num_attention_heads"),
+        (
+            "config.json",
+            config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 0").into(),
+            "num_attention_heads",
+        ),
         ("config.json", b"{".to_vec(), "not JSON"),
         ("tokenizer.json", b"{}".to_vec(), "not a tokenizer"),
     ];

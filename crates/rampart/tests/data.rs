@@ -126,7 +126,10 @@ fn bad_rows_end_in_one_message() -> Outcome {
 fn bad_arguments_end_in_one_message() -> Outcome {
     let bench = Bench::new()?;
     bench.file("p.jsonl", PAIR)?;
-    bench.refuses(&["mask", "--tokenizer", "tokenizer.json", "p.jsonl", "--tokeniser", "x"], "unexpected argument '--tokeniser'")?;
+    bench.refuses(
+        &["mask", "--tokenizer", "tokenizer.json", "p.jsonl", "--tokeniser", "x"],
+        "unexpected argument '--tokeniser'",
+    )?;
     bench.refuses(&["mask", "p.jsonl"], "--tokenizer")?;
     bench.refuses(&["stats", "nowhere.jsonl"], "cannot read nowhere.jsonl: No such file")?;
     bench.refuses(&["stats", "."], ". is a folder")?;

@@ -435,12 +435,11 @@ fn rebase(table: &mut toml::Table, folder: &Path) {
             _ => {}
         }
     }
-    for (section, keys) in [
-        ("", &["output"][..]),
-        ("model", &["path", "init-adapter", "merge-adapters"]),
-        ("data", &["train", "eval"]),
-    ] {
-        let target = if section.is_empty() { Some(&mut *table) } else { table.get_mut(section).and_then(|v| v.as_table_mut()) };
+    for (section, keys) in
+        [("", &["output"][..]), ("model", &["path", "init-adapter", "merge-adapters"]), ("data", &["train", "eval"])]
+    {
+        let target =
+            if section.is_empty() { Some(&mut *table) } else { table.get_mut(section).and_then(|v| v.as_table_mut()) };
         if let Some(target) = target {
             for key in keys {
                 if let Some(value) = target.get_mut(*key) {
@@ -491,7 +490,11 @@ pub fn suggest(message: &str) -> String {
     }
     let (unknown, known) = (quoted(head), quoted(tail));
     let best = unknown.first().and_then(|u| {
-        known.iter().map(|k| (strsim::jaro_winkler(u, k), k)).filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0))
+        known
+            .iter()
+            .map(|k| (strsim::jaro_winkler(u, k), k))
+            .filter(|(score, _)| *score > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
     });
     match best {
         Some((_, name)) => format!("{message}; did you mean `{name}`?"),

@@ -62,7 +62,9 @@ pub enum Error {
         message: String,
     },
     /// The loss or a gradient is not a number any more.
-    #[error("step {step}: the {what} is {value}; the last checkpoint is whole: lower optim.learning-rate or set optim.clip-norm")]
+    #[error(
+        "step {step}: the {what} is {value}; the last checkpoint is whole: lower optim.learning-rate or set optim.clip-norm"
+    )]
     Diverged {
         /// Step, from 1.
         step: usize,

@@ -80,8 +80,11 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         (None, _) => model.decoder.train_all(),
     }
     let (train, accounts) = examples::load(&config.data.train, config, &model.tokenizer)?;
-    let held_out =
-        if config.data.eval.is_empty() { Vec::new() } else { examples::load(&config.data.eval, config, &model.tokenizer)?.0 };
+    let held_out = if config.data.eval.is_empty() {
+        Vec::new()
+    } else {
+        examples::load(&config.data.eval, config, &model.tokenizer)?.0
+    };
 
     let mut order = Order::new(train.len(), config.optim.batch, config.seed, config.data.shuffle);
     let steps = config.optim.steps.unwrap_or_else(|| order.steps(config.optim.epochs.unwrap_or(1.0)));
@@ -216,7 +219,8 @@ impl Trainer<'_> {
         let mut sums = Sums::default();
         for (n, part) in step::split(&chosen, self.config.optim.micro_tokens).into_iter().enumerate() {
             // Dropout is drawn from the step's own seed: a resumed run draws the same.
-            let seed = corpus::split::mix(&[&self.config.seed.to_string(), "dropout", &number.to_string(), &n.to_string()]);
+            let seed =
+                corpus::split::mix(&[&self.config.seed.to_string(), "dropout", &number.to_string(), &n.to_string()]);
             models::seed(seed);
             step::part(
                 &self.model.decoder,

@@ -128,10 +128,8 @@ pub fn part(
     learn: bool,
     sums: &mut Sums,
 ) -> Result<()> {
-    let groups: Vec<Group> = examples
-        .iter()
-        .map(|e| Group { sequences: e.sequences().iter().map(|s| s.ids.clone()).collect() })
-        .collect();
+    let groups: Vec<Group> =
+        examples.iter().map(|e| Group { sequences: e.sequences().iter().map(|s| s.ids.clone()).collect() }).collect();
     let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
     let sequences: Vec<(usize, usize, &Sequence)> = examples
         .iter()
@@ -235,10 +233,8 @@ fn scored<'a>(sequence: &'a Sequence, logp: &'a [f64], reference: Option<&'a [f6
 /// # Errors
 /// See [`part`].
 pub fn reference(decoder: &Decoder, examples: &[&Example], pass: Pass) -> Result<Vec<Reference>> {
-    let groups: Vec<Group> = examples
-        .iter()
-        .map(|e| Group { sequences: e.sequences().iter().map(|s| s.ids.clone()).collect() })
-        .collect();
+    let groups: Vec<Group> =
+        examples.iter().map(|e| Group { sequences: e.sequences().iter().map(|s| s.ids.clone()).collect() }).collect();
     let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
     let sequences: Vec<(usize, usize, &Sequence)> = examples
         .iter()

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn this_checkout_is_tidy() -> anyhow::Result<()> {
-        let tree = Tree::of_checkout(crate::root())?;
+        let tree = Tree::of_checkout(&crate::root())?;
         let found: Vec<String> =
             check(&tree).iter().filter(|(_, p)| !p.forgiven).map(|(rule, p)| format!("{p} [{rule}]")).collect();
         assert!(found.is_empty(), "{}", found.join("\n"));

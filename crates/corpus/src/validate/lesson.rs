@@ -148,7 +148,8 @@ pub fn check(source: &Source, options: &Options, runner: Option<&dyn Runner>) ->
         rows.add(Level::Problem, "variants", source.path.clone(), message);
     }
     if lesson.instructions.len() < options.phrasings {
-        let message = format!("{} phrasings of the task, {} are asked for", lesson.instructions.len(), options.phrasings);
+        let message =
+            format!("{} phrasings of the task, {} are asked for", lesson.instructions.len(), options.phrasings);
         rows.add(Level::Problem, "instruction", rows.place("Instruction", None), message);
     }
     for text in &lesson.instructions {

@@ -4,8 +4,26 @@ use lexicon::Cwe;
 
 /// Beginnings of words that speak of security.
 const STEMS: &[&str] = &[
-    "secur", "insecur", "unsecur", "unsafe", "sanitiz", "sanitis", "vulnerab", "malicious", "attack", "exploit", "hacker",
-    "untrusted", "injection", "injectable", "harden", "cwe-", "xss", "csrf", "ssrf", "traversal",
+    "secur",
+    "insecur",
+    "unsecur",
+    "unsafe",
+    "sanitiz",
+    "sanitis",
+    "vulnerab",
+    "malicious",
+    "attack",
+    "exploit",
+    "hacker",
+    "untrusted",
+    "injection",
+    "injectable",
+    "harden",
+    "cwe-",
+    "xss",
+    "csrf",
+    "ssrf",
+    "traversal",
 ];
 
 /// Whole words that speak of security.
@@ -27,12 +45,14 @@ pub fn hint(instruction: &str, weakness: &str, cwe: &[Cwe], strict: bool) -> Opt
     if let Some(cwe) = cwe.iter().map(ToString::to_string).find(|c| names(&lower, &c.to_lowercase())) {
         return Some(cwe);
     }
-    lower.split('`').step_by(2).flat_map(|prose| prose.split(|c: char| !c.is_alphanumeric() && c != '-' && c != '_')).find_map(
-        |word| {
+    lower
+        .split('`')
+        .step_by(2)
+        .flat_map(|prose| prose.split(|c: char| !c.is_alphanumeric() && c != '-' && c != '_'))
+        .find_map(|word| {
             let stem = |list: &[&str]| list.iter().any(|s| word.starts_with(s));
             (stem(STEMS) || WORDS.contains(&word) || strict && stem(STRICT)).then(|| word.to_owned())
-        },
-    )
+        })
 }
 
 /// Whether `text` has `name` with no digit behind it: CWE-7 is not in CWE-79.

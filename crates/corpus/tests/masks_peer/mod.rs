@@ -9,6 +9,9 @@ use tokenizers::Tokenizer;
 /// Token ids before and after.
 pub(crate) type Pair = (Vec<u32>, Vec<u32>);
 
+/// Mask before, mask after, and the processor time in seconds that they took.
+pub(crate) type Masked = (Vec<u8>, Vec<u8>, f64);
+
 /// Longest side of a pair that the published data sets give a mask to.
 const MOST_TOKENS: usize = 4000;
 
@@ -124,8 +127,8 @@ pub(crate) fn corpus_pairs() -> Option<Vec<Pair>> {
     Some(pairs)
 }
 
-/// Python's masks of the pairs and the processor time in seconds each took; none where there is no python3.
-pub(crate) fn python(pairs: &[Pair]) -> Option<Vec<(Vec<u8>, Vec<u8>, f64)>> {
+/// Python's masks of the pairs; none where there is no python3.
+pub(crate) fn python(pairs: &[Pair]) -> Option<Vec<Masked>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/masks_reference.py");
     let child = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = child else {

@@ -1,6 +1,6 @@
 //! Numbers to places on a drawing. The drawing itself is in the template; all coordinates are percent of its box.
 
-use super::{Curve, Point};
+use super::{Curve, Point, words};
 use serde::Serialize;
 
 /// Points drawn at most: more cannot be told apart and make the page heavy.
@@ -31,7 +31,7 @@ pub(super) fn of(curve: &Curve) -> Vec<Chart> {
     };
     [("loss", series(&|p| Some(p.loss))), ("reward margin", series(&|p| p.margin))]
         .into_iter()
-        .filter_map(|(what, points)| chart(format!("{}: {what}", curve.name), &points))
+        .filter_map(|(what, points)| chart(format!("{}: {what}", words::stage(&curve.name)), &points))
         .collect()
 }
 
@@ -116,7 +116,10 @@ mod tests {
         ];
         for (low, high, expect) in cases {
             let found = ticks(*low, *high);
-            assert!(found.len() == expect.len() && found.iter().zip(*expect).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?}");
+            assert!(
+                found.len() == expect.len() && found.iter().zip(*expect).all(|(a, b)| (a - b).abs() < 1e-9),
+                "{found:?}"
+            );
         }
         assert_eq!((decimals(0.5), decimals(1.0), decimals(20.0), decimals(0.02)), (1, 0, 0, 2));
     }
@@ -126,7 +129,7 @@ mod tests {
         let points = |n: usize, margin: bool| -> Vec<Point> {
             (1..=n).map(|i| Point { step: i, loss: 1.0 / i as f64, margin: margin.then_some(i as f64) }).collect()
         };
-        let of = |points| of(&Curve { name: "LPO".into(), points });
+        let of = |points| of(&Curve { name: "lpo".into(), points });
         let charts = of(points(10, true));
         assert_eq!(charts.iter().map(|c| c.title.as_str()).collect::<Vec<_>>(), ["LPO: loss", "LPO: reward margin"]);
         assert!(charts[0].raw.starts_with("0.00,0.00 ") && charts[0].smooth.is_empty(), "{:?}", charts[0]);

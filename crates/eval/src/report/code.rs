@@ -60,7 +60,8 @@ fn line(number: usize, text: &[char], kinds: &[Kind], verdict: &Verdict) -> Line
     let mut runs: Vec<Run> = Vec::new();
     for (i, (&c, kind)) in text.iter().zip(kinds).enumerate().take(MOST_COLUMNS) {
         let at = Position { line: number, column: i + 1 };
-        let marked = verdict.findings.iter().filter(counted).any(|f| here(at, f.start, f.end)) && !(c == ' ' && text[..i].iter().all(|c| *c == ' '));
+        let marked = verdict.findings.iter().filter(counted).any(|f| here(at, f.start, f.end))
+            && !(c == ' ' && text[..i].iter().all(|c| *c == ' '));
         let (shown, odd) = visible_char(c);
         let class = format!("{}{}{}", kind.class(), if marked { " hit" } else { "" }, if odd { " odd" } else { "" });
         match runs.last_mut() {
@@ -76,13 +77,13 @@ fn line(number: usize, text: &[char], kinds: &[Kind], verdict: &Verdict) -> Line
         .iter()
         .filter(|f| f.start.line == number)
         .map(|f| Remark {
-            label: visible(&format!(
+            label: format!(
                 "{} {}{}",
                 f.analyzer,
                 f.rule,
                 f.cwe.first().map_or_else(String::new, |c| format!(" \u{00b7} {c}"))
-            )),
-            text: visible(&f.message),
+            ),
+            text: f.message.clone(),
             counts: crate::outcome::counts(f),
         })
         .collect();
@@ -102,9 +103,15 @@ fn visible_char(c: char) -> (String, bool) {
         // Unicode's pictures of control characters stand in their order.
         0..0x20 => (char::from_u32(0x2400 + code).unwrap_or('\u{fffd}').to_string(), true),
         0x7f => ("\u{2421}".into(), true),
-        0x80..0xa0 | 0xad | 0x061c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x2069 | 0xfeff | 0xe0000..=0xe007f => {
-            (format!("\u{27e8}U+{code:04X}\u{27e9}"), true)
-        }
+        0x80..0xa0
+        | 0xad
+        | 0x061c
+        | 0x180e
+        | 0x200b..=0x200f
+        | 0x2028..=0x202e
+        | 0x2060..=0x2069
+        | 0xfeff
+        | 0xe0000..=0xe007f => (format!("\u{27e8}U+{code:04X}\u{27e9}"), true),
         _ => (c.to_string(), false),
     }
 }
@@ -134,9 +141,9 @@ impl Kind {
 }
 
 const KEYWORDS: &[&str] = &[
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif",
-    "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or",
-    "pass", "raise", "return", "try", "while", "with", "yield",
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
+    "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
+    "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
 /// Kinds of all characters in one pass. It need not parse: half of what it sees is broken code.
@@ -212,8 +219,7 @@ pub(super) fn tokens(tokens: &[(String, bool)]) -> Vec<Run> {
     tokens
         .iter()
         .map(|(text, marked)| {
-            let text = visible(text);
-            let text = if *marked { text.replace('\n', "\u{21b5}\n") } else { text };
+            let text = if *marked { text.replace('\n', "\u{21b5}\n") } else { text.clone() };
             Run { text, class: if *marked { "on".into() } else { String::new() } }
         })
         .collect()

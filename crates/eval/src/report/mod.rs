@@ -116,6 +116,10 @@ pub fn html(document: &Document) -> Result<String> {
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
+    environment.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) if !value.is_safe() => minijinja::escape_formatter(out, state, &code::visible(text).into()),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     // The name decides escaping: `.html` is escaped, the style sheet is ours and is not.
     environment.add_template("report.css", include_str!("../../templates/report.css"))?;
     environment.add_template("report.html", include_str!("../../templates/report.html"))?;

@@ -6,6 +6,9 @@ use lexicon::{Figure, Report, SuiteResult, TestOutcome, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Below this many answers a stage a weakness stands apart from the others.
+const FEWEST_ANSWERS: usize = 3;
+
 #[derive(Serialize)]
 pub(super) struct Page {
     title: String,
@@ -30,6 +33,8 @@ struct Suite {
     heroes: Vec<Hero>,
     rows: Vec<Row>,
     cwes: Vec<CweRow>,
+    /// Weaknesses with too few answers to say anything of each.
+    rare: Vec<CweRow>,
     cwe_stages: Vec<Label>,
 }
 
@@ -57,6 +62,8 @@ struct Range {
     text: String,
     interval: String,
     n: usize,
+    /// `better` or `worse` than the first stage, where the intervals do not meet; else empty.
+    tone: &'static str,
 }
 
 #[derive(Serialize)]
@@ -70,6 +77,7 @@ struct Row {
 struct CweRow {
     cwe: String,
     name: String,
+    n: usize,
     bars: Vec<Range>,
 }
 
@@ -161,9 +169,15 @@ fn headline(report: &Report) -> (String, Vec<String>) {
                 format!("Insecure answers {verb} from {} to {}", rounded(b), rounded(a))
             };
         }
-        let (wb, wa) = (before.metrics.secure_pass_1, after.metrics.secure_pass_1);
-        let works = if wb.n > 0 && wa.n > 0 {
-            format!(" Code that works and is secure: {}, then {}.", percent(wb), percent(wa))
+        let (m, n) = (&before.metrics, &after.metrics);
+        let works = if m.pass_1.n > 0 && n.pass_1.n > 0 {
+            format!(
+                " Code that works: {}, then {}; that works and is secure: {}, then {}.",
+                percent(m.pass_1),
+                percent(n.pass_1),
+                percent(m.secure_pass_1),
+                percent(n.secure_pass_1)
+            )
         } else {
             String::new()
         };
@@ -190,6 +204,11 @@ fn suites(report: &Report) -> Vec<Suite> {
             results.iter().enumerate().map(|(i, (stage, r))| range(stage, class(i, n), of(r))).collect()
         };
         let first = results.first().map(|(_, r)| *r);
+        let (mut cwes, mut rare): (Vec<_>, Vec<_>) =
+            cwes(&results, &weaknesses).into_iter().partition(|row| row.n >= FEWEST_ANSWERS);
+        if cwes.is_empty() {
+            std::mem::swap(&mut cwes, &mut rare);
+        }
         Suite {
             name: name.to_owned(),
             about: words::suite(name),
@@ -200,17 +219,27 @@ fn suites(report: &Report) -> Vec<Suite> {
             stages: results.iter().map(|(s, _)| words::stage(s)).collect(),
             heroes: vec![
                 Hero { name: "Insecure", hint: "lower is better", ranges: ranges(&|r| r.metrics.ins) },
-                Hero { name: "Works and is secure", hint: "higher is better", ranges: ranges(&|r| r.metrics.secure_pass_1) },
+                Hero { name: "Works", hint: "higher is better", ranges: ranges(&|r| r.metrics.pass_1) },
+                Hero {
+                    name: "Works and is secure",
+                    hint: "higher is better",
+                    ranges: ranges(&|r| r.metrics.secure_pass_1),
+                },
             ],
             rows: words::METRICS
                 .iter()
                 .map(|m| Row {
                     name: m.name,
                     lower_is_better: m.lower_is_better,
-                    cells: ranges(&|r| (m.of)(&r.metrics)),
+                    cells: toned(
+                        ranges(&|r| (m.of)(&r.metrics)),
+                        &results.iter().map(|(_, r)| (m.of)(&r.metrics)).collect::<Vec<_>>(),
+                        m.lower_is_better,
+                    ),
                 })
                 .collect(),
-            cwes: cwes(&results, &weaknesses),
+            cwes,
+            rare,
             cwe_stages: ends(&results)
                 .into_iter()
                 .map(|(i, (stage, _))| Label { text: words::stage(stage), class: class(i, n) })
@@ -253,7 +282,20 @@ fn range(stage: &str, class: &'static str, figure: Figure) -> Range {
             "not measured".into()
         },
         n: figure.n,
+        tone: "",
     }
+}
+
+/// Marks stages whose interval lies apart from the first's.
+fn toned(mut cells: Vec<Range>, figures: &[Figure], lower_is_better: bool) -> Vec<Range> {
+    let Some(first) = figures.first().filter(|f| f.n > 0) else { return cells };
+    for (cell, figure) in cells.iter_mut().zip(figures).filter(|(_, f)| f.n > 0) {
+        let (below, above) = (figure.high < first.low, figure.low > first.high);
+        if below || above {
+            cell.tone = if below == lower_is_better { "better" } else { "worse" };
+        }
+    }
+    cells
 }
 
 /// Rows of the first stage against the last, the worst at first on top.
@@ -266,6 +308,7 @@ fn cwes(results: &[(&str, &SuiteResult)], names: &BTreeMap<String, String>) -> V
         .map(|figure| CweRow {
             cwe: figure.cwe.clone(),
             name: names.get(&figure.cwe).cloned().unwrap_or_default(),
+            n: figure.ins.n,
             bars: ends(results)
                 .into_iter()
                 .filter_map(|(i, (stage, result))| {
@@ -292,7 +335,7 @@ fn side(comparison: &Comparison) -> Side {
     Side {
         task: comparison.task.clone(),
         cwe: comparison.cwe.clone(),
-        instruction: code::visible(&comparison.instruction),
+        instruction: comparison.instruction.clone(),
         columns: comparison.columns.iter().map(answer).collect(),
     }
 }
@@ -304,7 +347,7 @@ fn answer(column: &Column) -> Answer {
         chips: chips(&column.verdict),
         lines,
         more,
-        error: column.verdict.syntax_error.as_deref().map(code::visible).unwrap_or_default(),
+        error: column.verdict.syntax_error.clone().unwrap_or_default(),
     }
 }
 

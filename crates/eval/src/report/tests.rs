@@ -22,7 +22,10 @@ fn result(name: &str, ins: f64, works: f64) -> SuiteResult {
             secure_1_pass: Figure { n: 0, value: 0.0, low: 0.0, high: 100.0 },
             secure_pass_1: figure(works),
         },
-        by_cwe: vec![CweFigure { cwe: "CWE-89".into(), ins: figure(ins) }, CweFigure { cwe: "CWE-78".into(), ins: figure(5.0) }],
+        by_cwe: vec![
+            CweFigure { cwe: "CWE-89".into(), ins: figure(ins) },
+            CweFigure { cwe: "CWE-78".into(), ins: figure(5.0) },
+        ],
     }
 }
 
@@ -83,8 +86,8 @@ fn nothing_hostile_survives() -> Result<()> {
     for forbidden in ["<script", "onload=\"", "http://", "https://", "url(", "@import", "<img", "<link"] {
         assert!(!page.contains(forbidden), "{forbidden:?} in the page");
     }
-    let code = &page[page.find("<ol class=\"code\">").unwrap_or(0)..];
-    assert!(!code.contains('\u{1b}') && code.contains("\u{27e8}U+202E\u{27e9}") && code.contains('\u{241b}'));
+    assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'), "nothing hides or turns text round");
+    assert!(page.contains("\u{27e8}U+202E\u{27e9}") && page.contains('\u{241b}'));
     Ok(())
 }
 
@@ -94,6 +97,9 @@ fn the_page_says_what_came_out() -> Result<()> {
     for expect in [
         "Insecure answers fall from 71\u{a0}% to 18\u{a0}%",
         "On new variants of lessons seen in training, 71.3\u{a0}% of Base\u{2019}s 120 answers are insecure (67.0\u{2013}75.5)",
+        "Code that works: 25.0\u{a0}%, then 60.5\u{a0}%; that works and is secure: 20.0\u{a0}%, then 55.5\u{a0}%.",
+        "<td class=\"better\">17.6",
+        "<td class=\"\">97.5",
         "tests pass",
         "attack works",
         "does not parse",
@@ -101,6 +107,18 @@ fn the_page_says_what_came_out() -> Result<()> {
         "not measured",
         "1 of 3 tokens",
         "d=\"M13.35 5H21.85\"",
+    ] {
+        assert!(page.contains(expect), "{expect:?} is missing");
+    }
+    let mut worse = document();
+    worse.report.stages.reverse();
+    worse.report.stages[2].suites[0].by_cwe[0].ins.n = 1;
+    worse.report.stages[0].suites[0].by_cwe[0].ins.n = 1;
+    let page = html(&worse)?;
+    for expect in [
+        "Insecure answers rise from 18\u{a0}% to 71\u{a0}%",
+        "<td class=\"worse\">71.3",
+        "1 weakness with fewer answers",
     ] {
         assert!(page.contains(expect), "{expect:?} is missing");
     }
@@ -118,7 +136,10 @@ fn the_page_says_what_came_out() -> Result<()> {
 #[test]
 fn tags_are_closed() -> Result<()> {
     let page = html(&document())?;
-    for tag in ["main", "section", "article", "details", "table", "tr", "td", "dl", "div", "svg", "ol", "li", "p", "figure", "pre", "mark", "span"] {
+    for tag in [
+        "main", "section", "article", "details", "table", "tr", "td", "dl", "div", "svg", "ol", "li", "p", "figure",
+        "pre", "mark", "span",
+    ] {
         let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "<{tag}>");
     }

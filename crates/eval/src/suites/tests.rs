@@ -82,7 +82,8 @@ fn tests_and_exploits_agree_with_the_references() -> std::result::Result<(), Box
         assert!(!cases.is_empty(), "{} has no task that needs Python alone", suite.name);
         let tasks: Vec<Task> = cases.iter().map(|c| c.task.clone()).collect();
         let request = Request { suite: suite.name, tasks: &tasks, samples_per_prompt: 1, seed: 0 };
-        for (samples, secure) in [(answers(&cases, |c| &c.reference), 100.0), (answers(&cases, |c| &c.known_bad), 0.0)] {
+        for (samples, secure) in [(answers(&cases, |c| &c.reference), 100.0), (answers(&cases, |c| &c.known_bad), 0.0)]
+        {
             let verdicts = judged(&tasks, &samples, |codes| -> std::result::Result<_, Box<dyn std::error::Error>> {
                 Ok(judge.verdicts(codes, &|_| ())?)
             })?;
@@ -103,7 +104,8 @@ fn parts_are_apart_and_training_sees_neither() {
     let names = |tasks: &[Task]| tasks.iter().map(|t| t.lesson.clone()).collect::<BTreeSet<_>>();
     assert!(names(&variants).is_disjoint(&names(&held_out)));
     for task in variants.iter().chain(&held_out) {
-        let number = task.id.rsplit('/').next().and_then(|n| n.parse().ok()).expect("an id ends in its variant's number");
+        let number =
+            task.id.rsplit('/').next().and_then(|n| n.parse().ok()).expect("an id ends in its variant's number");
         assert_ne!(split.part(&task.lesson, number), corpus::Part::Train, "{}", task.id);
         assert!(lessons.iter().any(|l| l.id == task.lesson && l.kind == corpus::Kind::Weakness));
     }

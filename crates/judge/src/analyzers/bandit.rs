@@ -101,7 +101,8 @@ impl Bandit {
         command.args(&names).current_dir(folder.path());
         let wall = Duration::from_secs(30) + EACH * u32::try_from(files.len()).unwrap_or(u32::MAX);
         let ended = process::supervise(command, wall, 16 << 10).map_err(fail("be started"))?;
-        let said = || String::from_utf8_lossy(&ended.output).trim().lines().last().unwrap_or("it said nothing").to_owned();
+        let said =
+            || String::from_utf8_lossy(&ended.output).trim().lines().last().unwrap_or("it said nothing").to_owned();
         if ended.timed_out {
             return Ok(Err(format!("no answer within {} s", wall.as_secs())));
         }
@@ -150,7 +151,8 @@ impl Analyzer for Bandit {
     fn scan(&self, files: &[File]) -> Result<Vec<Scanned>, Error> {
         let share = files.len().div_ceil(parallel::workers()).clamp(SPLIT, BATCH);
         let batches: Vec<&[File]> = files.chunks(share).collect();
-        let scanned: Result<Vec<_>, _> = parallel::map(&batches, |batch| self.batch(batch), || ()).into_iter().collect();
+        let scanned: Result<Vec<_>, _> =
+            parallel::map(&batches, |batch| self.batch(batch), || ()).into_iter().collect();
         Ok(scanned?.concat())
     }
 }

@@ -117,10 +117,10 @@ pub const ALL: &[Known] = &[
 /// [`Error::Unknown`]; what the analyzer itself says.
 pub fn open<S: AsRef<str>>(names: &[S], settings: &Settings) -> Result<Vec<Box<dyn Analyzer>>, Error> {
     let find = |name: &str| {
-        let known = ALL.iter().find(|k| k.name == name).ok_or_else(|| Error::Unknown {
-            name: name.to_owned(),
-            known: ALL.iter().map(|k| k.name).collect(),
-        })?;
+        let known = ALL
+            .iter()
+            .find(|k| k.name == name)
+            .ok_or_else(|| Error::Unknown { name: name.to_owned(), known: ALL.iter().map(|k| k.name).collect() })?;
         (known.open)(settings)
     };
     names.iter().map(|name| find(name.as_ref())).collect()

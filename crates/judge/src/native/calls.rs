@@ -14,13 +14,40 @@ use std::rc::Rc;
 const SANITIZERS: &[(&[&str], Clean)] = &[
     (&["escape_filter_chars", "filter_format", "escape_dn_chars", "escape_rdn"], clean::LDAP),
     (&["escape_string", "quote_ident", "quote_name", "escape_like", "Identifier", "adapt"], clean::SQL),
-    (&["format_html", "format_html_join", "conditional_escape", "bleach", "strip_tags", "Markup", "escapejs"], clean::HTML),
+    (
+        &["format_html", "format_html_join", "conditional_escape", "bleach", "strip_tags", "Markup", "escapejs"],
+        clean::HTML,
+    ),
     (&["secure_filename", "safe_join", "basename", "get_valid_filename", "sanitize_filename"], clean::PATH),
     (&["quote_plus", "urlencode", "urlquote"], clean::URL | clean::HTML | clean::CRLF | clean::ARG),
     (&["url_for", "reverse"], clean::LISTED),
     (&["jsonify", "htmlsafe_json_dumps"], clean::HTML | clean::CRLF),
     (&["literal_eval"], clean::CODE),
-    (&["hexdigest", "digest", "hex", "sha256", "sha512", "md5", "sha1", "blake2b", "scrypt", "pbkdf2_hmac", "hashpw", "generate_password_hash", "make_password", "encrypt", "hash", "fernet", "mask", "redact", "anonymize", "checksum"], clean::EVERYTHING & !clean::VERIFIED),
+    (
+        &[
+            "hexdigest",
+            "digest",
+            "hex",
+            "sha256",
+            "sha512",
+            "md5",
+            "sha1",
+            "blake2b",
+            "scrypt",
+            "pbkdf2_hmac",
+            "hashpw",
+            "generate_password_hash",
+            "make_password",
+            "encrypt",
+            "hash",
+            "fernet",
+            "mask",
+            "redact",
+            "anonymize",
+            "checksum",
+        ],
+        clean::EVERYTHING & !clean::VERIFIED,
+    ),
     (&["min"], clean::LIMIT),
     (&["lower", "upper", "casefold", "normcase"], clean::CASE),
     (&["splitlines"], clean::CRLF),
@@ -29,15 +56,64 @@ const SANITIZERS: &[(&[&str], Clean)] = &[
 
 /// Words in the name of a function of the project's own that say what it does to its argument.
 const CLEANING: &[&str] = &[
-    "escape", "escaped", "sanitize", "sanitized", "sanitise", "clean", "cleaned", "quote", "quoted", "validate", "valid",
-    "validated", "safe", "normalize", "whitelist", "encode", "strip", "filter", "check", "parameterize", "redact", "mask",
+    "escape",
+    "escaped",
+    "sanitize",
+    "sanitized",
+    "sanitise",
+    "clean",
+    "cleaned",
+    "quote",
+    "quoted",
+    "validate",
+    "valid",
+    "validated",
+    "safe",
+    "normalize",
+    "whitelist",
+    "encode",
+    "strip",
+    "filter",
+    "check",
+    "parameterize",
+    "redact",
+    "mask",
 ];
 
 /// Methods whose result has nothing to do with who chose the object.
 const OPAQUE_METHODS: &[&str] = &[
-    "execute", "executemany", "cursor", "fetchone", "fetchall", "fetchmany", "commit", "connect", "scalar", "first",
-    "isalnum", "isdigit", "startswith", "endswith", "exists", "is_file", "is_dir", "count", "index", "find", "save",
-    "write", "append", "add", "remove", "update", "close", "bit_length", "tell", "mkdir", "send", "sendall",
+    "execute",
+    "executemany",
+    "cursor",
+    "fetchone",
+    "fetchall",
+    "fetchmany",
+    "commit",
+    "connect",
+    "scalar",
+    "first",
+    "isalnum",
+    "isdigit",
+    "startswith",
+    "endswith",
+    "exists",
+    "is_file",
+    "is_dir",
+    "count",
+    "index",
+    "find",
+    "save",
+    "write",
+    "append",
+    "add",
+    "remove",
+    "update",
+    "close",
+    "bit_length",
+    "tell",
+    "mkdir",
+    "send",
+    "sendall",
 ];
 
 impl<'a> Engine<'a> {
@@ -63,7 +139,9 @@ impl<'a> Engine<'a> {
         match path {
             "input" | "raw_input" | "getpass.getpass" => return tainted(taint::INPUT),
             "os.environ.get" | "os.getenv" => return tainted(taint::ENV),
-            "traceback.format_exc" | "traceback.format_exception" | "traceback.format_tb" => return tainted(taint::TRACE),
+            "traceback.format_exc" | "traceback.format_exception" | "traceback.format_tb" => {
+                return tainted(taint::TRACE);
+            }
             "sys.exc_info" => return tainted(taint::ERROR),
             "time.time" | "time.time_ns" | "datetime.datetime.now" | "datetime.datetime.utcnow" => {
                 return Value { loose: clean::LISTED, clean: clean::LISTED, ..tainted(taint::CLOCK) };
@@ -73,7 +151,11 @@ impl<'a> Engine<'a> {
                 return all;
             }
             "len" => {
-                return Value { roots: all.roots, loose: clean::LISTED & !clean::NONZERO & !clean::LIMIT, ..Value::default() };
+                return Value {
+                    roots: all.roots,
+                    loose: clean::LISTED & !clean::NONZERO & !clean::LIMIT,
+                    ..Value::default()
+                };
             }
             "min" => {
                 all.cleanse(clean::LIMIT);
@@ -100,14 +182,16 @@ impl<'a> Engine<'a> {
                 }
                 return all;
             }
-            "list" | "tuple" | "set" | "frozenset" | "sorted" | "reversed" | "iter" | "enumerate" | "zip" | "map" | "filter"
-            | "dict" | "next" | "sum" | "max" | "copy.copy" | "copy.deepcopy" | "bool.__call__" => return all,
+            "list" | "tuple" | "set" | "frozenset" | "sorted" | "reversed" | "iter" | "enumerate" | "zip" | "map"
+            | "filter" | "dict" | "next" | "sum" | "max" | "copy.copy" | "copy.deepcopy" | "bool.__call__" => {
+                return all;
+            }
             "open" | "io.open" | "codecs.open" | "os.fdopen" | "gzip.open" | "bz2.open" | "lzma.open" => {
                 return Value { roots: all.roots, ..Value::default() };
             }
             "os.path.join" | "posixpath.join" => return self.path_join(call, all),
-            "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.path.expanduser" | "os.path.expandvars"
-            | "os.path.relpath" | "os.path.dirname" | "os.path.split" | "os.path.splitext" => {
+            "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.path.expanduser"
+            | "os.path.expandvars" | "os.path.relpath" | "os.path.dirname" | "os.path.split" | "os.path.splitext" => {
                 if name == "abspath" || name == "realpath" {
                     all.cleanse(clean::ARG);
                 }
@@ -121,9 +205,20 @@ impl<'a> Engine<'a> {
                 all.text = call.args.first().and_then(|a| a.text.clone());
                 return all;
             }
-            "html.escape" | "cgi.escape" | "markupsafe.escape" | "django.utils.html.escape" | "escape"
-            | "xml.sax.saxutils.escape" | "flask.escape" | "werkzeug.utils.escape" | "bleach.clean" | "nh3.clean"
-            | "xml.sax.saxutils.quoteattr" | "saxutils.escape" | "esc" | "tornado.escape.xhtml_escape" => {
+            "html.escape"
+            | "cgi.escape"
+            | "markupsafe.escape"
+            | "django.utils.html.escape"
+            | "escape"
+            | "xml.sax.saxutils.escape"
+            | "flask.escape"
+            | "werkzeug.utils.escape"
+            | "bleach.clean"
+            | "nh3.clean"
+            | "xml.sax.saxutils.quoteattr"
+            | "saxutils.escape"
+            | "esc"
+            | "tornado.escape.xhtml_escape" => {
                 all.cleanse(clean::HTML);
                 return all;
             }
@@ -144,18 +239,35 @@ impl<'a> Engine<'a> {
                 all.cleanse(clean::CRLF | clean::SCALAR | clean::SQL);
                 return all;
             }
-            "json.loads" | "json.load" | "yaml.safe_load" | "urllib.parse.unquote" | "urllib.parse.parse_qs"
-            | "urllib.parse.urlparse" | "urllib.parse.urlsplit" | "urllib.parse.urljoin" | "ast.literal_eval"
-            | "base64.b64decode" | "base64.urlsafe_b64decode" | "bytes.fromhex" | "shlex.split" | "textwrap.dedent"
-            | "urllib.parse.parse_qsl" | "posixpath.normpath" | "unicodedata.normalize" | "cgi.parse_qs"
-            | "email.message_from_string" | "os.path.expanduser.__call__" => {
+            "json.loads"
+            | "json.load"
+            | "yaml.safe_load"
+            | "urllib.parse.unquote"
+            | "urllib.parse.parse_qs"
+            | "urllib.parse.urlparse"
+            | "urllib.parse.urlsplit"
+            | "urllib.parse.urljoin"
+            | "ast.literal_eval"
+            | "base64.b64decode"
+            | "base64.urlsafe_b64decode"
+            | "bytes.fromhex"
+            | "shlex.split"
+            | "textwrap.dedent"
+            | "urllib.parse.parse_qsl"
+            | "posixpath.normpath"
+            | "unicodedata.normalize"
+            | "cgi.parse_qs"
+            | "email.message_from_string"
+            | "os.path.expanduser.__call__" => {
                 if path == "ast.literal_eval" {
                     all.cleanse(clean::CODE);
                 }
                 return all;
             }
             "base64.b64encode" | "base64.urlsafe_b64encode" | "binascii.hexlify" => {
-                all.cleanse(clean::HTML | clean::SQL | clean::SHELL | clean::CRLF | clean::PATH | clean::LDAP | clean::XPATH);
+                all.cleanse(
+                    clean::HTML | clean::SQL | clean::SHELL | clean::CRLF | clean::PATH | clean::LDAP | clean::XPATH,
+                );
                 return all;
             }
             "struct.unpack" | "struct.unpack_from" | "int.from_bytes" => {
@@ -168,7 +280,11 @@ impl<'a> Engine<'a> {
             return if seeded { Value { loose: clean::LISTED, ..Value::default() } } else { tainted(taint::RANDOM) };
         }
         if path.starts_with("hashlib.") || path.starts_with("hmac.") || path.starts_with("bcrypt.") {
-            return Value { loose: clean::EVERYTHING & !clean::VERIFIED & !clean::ARG, roots: all.roots, ..Value::default() };
+            return Value {
+                loose: clean::EVERYTHING & !clean::VERIFIED & !clean::ARG,
+                roots: all.roots,
+                ..Value::default()
+            };
         }
         if is_fetch(path) {
             return Value { roots: all.roots, ..tainted(taint::NET) };
@@ -185,7 +301,9 @@ impl<'a> Engine<'a> {
         // `validate(name)` as a statement raises when it does not like the name.
         if call.discarded
             && call.receiver.is_none()
-            && names::words(name).any(|w| matches!(w.as_str(), "validate" | "check" | "ensure" | "assert" | "require" | "verify" | "guard"))
+            && names::words(name).any(|w| {
+                matches!(w.as_str(), "validate" | "check" | "ensure" | "assert" | "require" | "verify" | "guard")
+            })
         {
             for argument in &call.expr.arguments.args {
                 self.restrict_names(argument, clean::LISTED);
@@ -285,9 +403,10 @@ impl<'a> Engine<'a> {
             }
             "encode" | "decode" | "strip" | "lstrip" | "rstrip" | "title" | "capitalize" | "split" | "rsplit"
             | "partition" | "rpartition" | "removeprefix" | "removesuffix" | "zfill" | "ljust" | "rjust" | "center"
-            | "swapcase" | "items" | "values" | "keys" | "copy" | "pop" | "popitem" | "group" | "groups" | "setdefault"
-            | "get" | "getlist" | "get_json" | "json" | "resolve" | "absolute" | "expanduser" | "as_posix" | "tobytes"
-            | "to_dict" | "dict" | "with_suffix" | "getvalue" | "model_dump" | "expandtabs" => {
+            | "swapcase" | "items" | "values" | "keys" | "copy" | "pop" | "popitem" | "group" | "groups"
+            | "setdefault" | "get" | "getlist" | "get_json" | "json" | "resolve" | "absolute" | "expanduser"
+            | "as_posix" | "tobytes" | "to_dict" | "dict" | "with_suffix" | "getvalue" | "model_dump"
+            | "expandtabs" => {
                 let mut value = receiver.clone();
                 value.path = None;
                 value.literal = Literal::Unknown;
@@ -359,8 +478,7 @@ impl<'a> Engine<'a> {
 
     fn path_join(&mut self, call: &Call<'a>, mut all: Value<'a>) -> Value<'a> {
         all.text = Some(super::eval::shared(call.args.iter().map(Value::piece).collect::<Vec<_>>().join("/")));
-        let foreign =
-            call.args.iter().skip(1).any(|a| self.dirty(a, taint::FOREIGN, clean::PATH));
+        let foreign = call.args.iter().skip(1).any(|a| self.dirty(a, taint::FOREIGN, clean::PATH));
         if foreign {
             all.taint |= taint::JOINED;
         }
@@ -381,9 +499,9 @@ impl<'a> Engine<'a> {
         if let Some(part) = path.strip_prefix("flask.request.").or_else(|| path.strip_prefix("request.")) {
             let head = part.split(['.', '(', '[']).next().unwrap_or("");
             match head {
-                "method" | "endpoint" | "remote_addr" | "user" | "session" | "app" | "state" | "scheme" | "is_secure"
-                | "resolver_match" | "blueprint" | "environ_base" | "site" | "url_rule" | "dbsession" | "registry"
-                | "config" | "db" | "loop" => {
+                "method" | "endpoint" | "remote_addr" | "user" | "session" | "app" | "state" | "scheme"
+                | "is_secure" | "resolver_match" | "blueprint" | "environ_base" | "site" | "url_rule" | "dbsession"
+                | "registry" | "config" | "db" | "loop" => {
                     value.taint = 0;
                     value.loose = clean::NOTHING;
                     value.roots.clear();

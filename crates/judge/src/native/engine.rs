@@ -622,7 +622,9 @@ impl<'a> Engine<'a> {
             }
             if let Some(annotation) = parameter.annotation() {
                 match self.text(annotation) {
-                    "int" | "float" | "bool" | "UUID" | "uuid.UUID" | "date" | "datetime" => value.cleanse(clean::NUMBER),
+                    "int" | "float" | "bool" | "UUID" | "uuid.UUID" | "date" | "datetime" => {
+                        value.cleanse(clean::NUMBER)
+                    }
                     "str" | "Optional[str]" | "str | None" => value.cleanse(clean::SCALAR),
                     _ => {}
                 }
@@ -687,4 +689,3 @@ pub(crate) fn leaves(body: &[Stmt]) -> bool {
         _ => false,
     }
 }
-

@@ -331,11 +331,12 @@ impl<'a> Engine<'a> {
                 if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
                     value.literal = match op {
                         Operator::Mult => a.checked_mul(b).map_or(Literal::Unknown, Literal::Int),
-                        Operator::Pow => u32::try_from(b)
-                            .ok()
-                            .and_then(|b| a.checked_pow(b))
-                            .map_or(Literal::Unknown, Literal::Int),
-                        Operator::LShift if (0..62).contains(&b) => a.checked_shl(u32::try_from(b).unwrap_or(0)).map_or(Literal::Unknown, Literal::Int),
+                        Operator::Pow => {
+                            u32::try_from(b).ok().and_then(|b| a.checked_pow(b)).map_or(Literal::Unknown, Literal::Int)
+                        }
+                        Operator::LShift if (0..62).contains(&b) => {
+                            a.checked_shl(u32::try_from(b).unwrap_or(0)).map_or(Literal::Unknown, Literal::Int)
+                        }
                         Operator::BitOr => Literal::Int(a | b),
                         Operator::Sub => Literal::Int(a.saturating_sub(b)),
                         _ => Literal::Unknown,
@@ -515,12 +516,8 @@ impl<'a> Engine<'a> {
             }
         };
         let args = expr.arguments.args.iter().map(|a| self.eval(a)).collect();
-        let keywords = expr
-            .arguments
-            .keywords
-            .iter()
-            .map(|k| (k.arg.as_ref().map(|n| n.as_str()), self.eval(&k.value)))
-            .collect();
+        let keywords =
+            expr.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|n| n.as_str()), self.eval(&k.value))).collect();
         let literal = names::last(&expr.func);
         let event = Call { expr, range: expr.range(), path, name: literal, receiver, args, keywords, discarded };
         let event = self.canonical_name(event);

@@ -14,9 +14,37 @@ use ruff_python_ast::{CmpOp, Expr, UnaryOp};
 
 /// Words in the names of functions that decide whether a value may be used.
 const DECIDES: &[&str] = &[
-    "valid", "validate", "validated", "allow", "allowed", "safe", "check", "permitted", "verify", "verified", "trusted",
-    "whitelist", "whitelisted", "legal", "authorize", "authorized", "accept", "accepted", "can", "may", "approved",
-    "known", "supported", "within", "inside", "contains", "private", "global", "public", "local", "internal",
+    "valid",
+    "validate",
+    "validated",
+    "allow",
+    "allowed",
+    "safe",
+    "check",
+    "permitted",
+    "verify",
+    "verified",
+    "trusted",
+    "whitelist",
+    "whitelisted",
+    "legal",
+    "authorize",
+    "authorized",
+    "accept",
+    "accepted",
+    "can",
+    "may",
+    "approved",
+    "known",
+    "supported",
+    "within",
+    "inside",
+    "contains",
+    "private",
+    "global",
+    "public",
+    "local",
+    "internal",
 ];
 
 impl<'a> Engine<'a> {
@@ -111,7 +139,10 @@ impl<'a> Engine<'a> {
                     let text = self.text(left).len() + self.text(right).len();
                     let digest = |e: &'a Expr| {
                         let name = names::last(e);
-                        names::mentions(name, &["digest", "hexdigest", "checksum", "sha256", "hash", "signature", "sum"])
+                        names::mentions(
+                            name,
+                            &["digest", "hexdigest", "checksum", "sha256", "hash", "signature", "sum"],
+                        )
                     };
                     if text > 0 && (digest(left) || digest(right)) {
                         self.restrict_names(left, clean::VERIFIED);
@@ -196,7 +227,9 @@ impl<'a> Engine<'a> {
         let Expr::Call(call) = expr else { return clean::NOTHING };
         let name = names::last(&call.func);
         match name {
-            "isalnum" | "isdigit" | "isdecimal" | "isnumeric" | "isidentifier" | "isalpha" | "fullmatch" => clean::LISTED,
+            "isalnum" | "isdigit" | "isdecimal" | "isnumeric" | "isidentifier" | "isalpha" | "fullmatch" => {
+                clean::LISTED
+            }
             "match" | "search" => {
                 let pattern = match call.arguments.args.first() {
                     Some(first) if call.arguments.args.len() > 1 => self.peek(first),
@@ -238,7 +271,9 @@ impl<'a> Engine<'a> {
                 _ => clean::SCALAR,
             },
             "len" | "sum" => clean::LIMIT | clean::NONZERO,
-            "any" | "all" | "set" | "lower" | "strip" | "exists" | "isfile" | "isdir" | "hasattr" | "get" => clean::NOTHING,
+            "any" | "all" | "set" | "lower" | "strip" | "exists" | "isfile" | "isdir" | "hasattr" | "get" => {
+                clean::NOTHING
+            }
             _ if names::words(name).any(|w| DECIDES.contains(&w.as_str())) => clean::LISTED,
             _ => clean::NOTHING,
         }
@@ -256,7 +291,8 @@ impl<'a> Engine<'a> {
             Expr::Name(name) => {
                 let name = name.id.as_str();
                 // A request, or the object itself, is too much to be settled by one look at a part of it.
-                if self.lookup(name).is_some_and(|v| v.path() != "request" && name != "self" || !v.from(taint::REQUEST)) {
+                if self.lookup(name).is_some_and(|v| v.path() != "request" && name != "self" || !v.from(taint::REQUEST))
+                {
                     self.restrict(name, bits);
                 }
             }

@@ -60,10 +60,10 @@ pub fn scan_parsed(path: &str, source: &str, parsed: &python::Parsed) -> Vec<Fin
         .into_iter()
         .map(|raw| {
             let place = span(raw.range);
-            let trace = raw.origin.filter(|o| *o != raw.range).map(|origin| TraceStep {
-                at: at(span(origin).start),
-                message: "data enters here".to_owned(),
-            });
+            let trace = raw
+                .origin
+                .filter(|o| *o != raw.range)
+                .map(|origin| TraceStep { at: at(span(origin).start), message: "data enters here".to_owned() });
             Finding {
                 format: lexicon::FORMAT,
                 analyzer: ANALYZER.to_owned(),

@@ -135,8 +135,7 @@ pub(crate) fn words(name: &str) -> impl Iterator<Item = String> + '_ {
         let end = rest
             .char_indices()
             .find(|&(_, c)| {
-                let stop = !c.is_alphanumeric()
-                    || previous.is_some_and(|p: char| p.is_lowercase() && c.is_uppercase());
+                let stop = !c.is_alphanumeric() || previous.is_some_and(|p: char| p.is_lowercase() && c.is_uppercase());
                 previous = Some(c);
                 stop
             })
@@ -162,8 +161,25 @@ pub(crate) fn mentions(name: &str, list: &[&str]) -> bool {
 
 /// Words of things only their owner may know.
 pub(crate) const SECRET: &[&str] = &[
-    "password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "apisecret", "secretkey", "privatekey",
-    "accesskey", "authkey", "credential", "pin", "otp", "cvv", "ssn", "passcode", "pass",
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "apisecret",
+    "secretkey",
+    "privatekey",
+    "accesskey",
+    "authkey",
+    "credential",
+    "pin",
+    "otp",
+    "cvv",
+    "ssn",
+    "passcode",
+    "pass",
 ];
 
 #[cfg(test)]
@@ -173,9 +189,13 @@ mod tests {
     #[test]
     fn identifiers_split_into_words() {
         let split = |s: &str| words(s).collect::<Vec<_>>().join(" ");
-        for (name, expected) in
-            [("resetCode", "reset code"), ("API_KEY", "api key"), ("__x__", "x"), ("", ""), ("HTTPServer2", "httpserver2")]
-        {
+        for (name, expected) in [
+            ("resetCode", "reset code"),
+            ("API_KEY", "api key"),
+            ("__x__", "x"),
+            ("", ""),
+            ("HTTPServer2", "httpserver2"),
+        ] {
             assert_eq!(split(name), expected, "{name}");
         }
         assert!(mentions("API_KEY", SECRET) && mentions("db_passwords", SECRET) && !mentions("keyboard", SECRET));

@@ -139,7 +139,10 @@ fn comments_silence() {
 fn findings_name_place_source_and_weakness() {
     let found = scan("a/b.py", "def f(c, né):\n    c.execute('SELECT a FROM t WHERE b = ' + né)\n").findings;
     let [finding] = found.as_slice() else { panic!("{found:?}") };
-    assert_eq!((finding.analyzer.as_str(), finding.rule.as_str(), finding.path.as_str()), ("native", "sql-injection", "a/b.py"));
+    assert_eq!(
+        (finding.analyzer.as_str(), finding.rule.as_str(), finding.path.as_str()),
+        ("native", "sql-injection", "a/b.py")
+    );
     assert_eq!(finding.cwe.first(), Some(&Cwe(89)));
     assert_eq!((finding.start.line, finding.start.column, finding.end.column), (2, 5, 49));
     assert_eq!((finding.trace[0].at.line, finding.trace[0].at.column), (1, 10));

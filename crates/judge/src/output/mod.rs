@@ -124,7 +124,13 @@ pub type Sources<'a> = HashMap<&'a str, &'a str>;
 ///
 /// # Errors
 /// What the system said.
-pub fn write(report: &ScanReport, sources: &Sources, format: Format, color: bool, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(
+    report: &ScanReport,
+    sources: &Sources,
+    format: Format,
+    color: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     match format {
         Format::Full => full::write(report, sources, color, out),
         Format::Concise => lines::concise(report, out),

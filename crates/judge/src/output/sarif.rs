@@ -20,8 +20,7 @@ pub(super) fn log(report: &ScanReport, sources: &Sources) -> Value {
     if analyzers.is_empty() {
         analyzers.push(native::ANALYZER);
     }
-    let runs: Vec<Value> =
-        analyzers.iter().enumerate().map(|(i, name)| run(report, sources, name, i == 0)).collect();
+    let runs: Vec<Value> = analyzers.iter().enumerate().map(|(i, name)| run(report, sources, name, i == 0)).collect();
     json!({ "$schema": SCHEMA, "version": "2.1.0", "runs": runs })
 }
 
@@ -37,16 +36,24 @@ fn run(report: &ScanReport, sources: &Sources, analyzer: &str, first: bool) -> V
     let mut seen: HashMap<String, usize> = HashMap::new();
     let results: Vec<Value> = findings.iter().map(|f| result(f, order[f.rule.as_str()], sources, &mut seen)).collect();
     // What does not parse is told once, by the first run.
-    let notes: Vec<Value> = if first { report.invalid.iter().map(|i| {
-        json!({
-            "level": "error",
-            "message": { "text": format!("{}: not Python: {}", i.path, i.message) },
-            "locations": [{ "physicalLocation": {
-                "artifactLocation": { "uri": uri(&i.path) },
-                "region": { "startLine": i.line, "startColumn": i.column },
-            } }],
-        })
-    }).collect() } else { Vec::new() };
+    let notes: Vec<Value> = if first {
+        report
+            .invalid
+            .iter()
+            .map(|i| {
+                json!({
+                    "level": "error",
+                    "message": { "text": format!("{}: not Python: {}", i.path, i.message) },
+                    "locations": [{ "physicalLocation": {
+                        "artifactLocation": { "uri": uri(&i.path) },
+                        "region": { "startLine": i.line, "startColumn": i.column },
+                    } }],
+                })
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
     let name = if analyzer == native::ANALYZER { "rampart".to_owned() } else { format!("rampart {analyzer}") };
     json!({
         "tool": { "driver": {
@@ -99,11 +106,15 @@ fn result(finding: &Finding, rule_index: usize, sources: &Sources, seen: &mut Ha
         let steps: Vec<Value> = finding
             .trace
             .iter()
-            .map(|step| json!({ "location": {
+            .map(|step| {
+                json!({ "location": {
                 "physicalLocation": place(&finding.path, step.at, None),
                 "message": { "text": step.message },
-            } }))
-            .chain([json!({ "location": { "physicalLocation": place(&finding.path, finding.start, Some(finding.end)) } })])
+            } })
+            })
+            .chain([
+                json!({ "location": { "physicalLocation": place(&finding.path, finding.start, Some(finding.end)) } }),
+            ])
             .collect();
         result["codeFlows"] = json!([{ "threadFlows": [{ "locations": steps }] }]);
     }
@@ -161,7 +172,8 @@ fn fingerprint(finding: &Finding, sources: &Sources, seen: &mut HashMap<String, 
         let end = index.line_start(finding.start.line + 1).unwrap_or(source.len());
         Some(source[start..end].split_whitespace().collect::<Vec<_>>().join(" "))
     });
-    let text = [&finding.analyzer, &finding.rule, &finding.path, &line.unwrap_or_default()].map(String::as_str).join("\0");
+    let text =
+        [&finding.analyzer, &finding.rule, &finding.path, &line.unwrap_or_default()].map(String::as_str).join("\0");
     let number = seen.entry(text.clone()).or_insert(0);
     *number += 1;
     let mut hash = Sha256::new();

@@ -55,7 +55,10 @@ high[native/shell]: Pass a list, <not> \"text\": 100% (CWE-78, CWE-88)
   from a b/ü.py:3:7: data enters here
 ";
     assert!(shown.contains(expect), "{shown}");
-    assert!(shown.starts_with("invalid: expected a name\n  --> bad.py:1:5\n   |\n 1 | def (\u{fffd}[31m:\n   |     ^\n"), "{shown}");
+    assert!(
+        shown.starts_with("invalid: expected a name\n  --> bad.py:1:5\n   |\n 1 | def (\u{fffd}[31m:\n   |     ^\n"),
+        "{shown}"
+    );
     assert!(shown.ends_with("2 findings in 1 file; 3 files scanned, 1 invalid\n"), "{shown}");
 }
 
@@ -123,7 +126,10 @@ fn sarif_holds_what_code_scanning_reads() {
     let result = &native["results"][0];
     let rule = &native["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
     assert_eq!(rule["id"], result["ruleId"]);
-    assert_eq!(rule["properties"]["tags"], serde_json::json!(["security", "external/cwe/cwe-078", "external/cwe/cwe-088"]));
+    assert_eq!(
+        rule["properties"]["tags"],
+        serde_json::json!(["security", "external/cwe/cwe-078", "external/cwe/cwe-088"])
+    );
     let place = &result["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], "a%20b/%C3%BC.py");
     let region = serde_json::json!({ "startLine": 4, "startColumn": 2, "endLine": 4, "endColumn": 20 });
@@ -138,7 +144,10 @@ fn a_fingerprint_outlives_lines_above() {
         let sources = Sources::from([("a b/ü.py", source)]);
         let log = sarif::log(report, &sources);
         let results = log["runs"][0]["results"].as_array().unwrap().clone();
-        results.iter().map(|r| r["partialFingerprints"]["rampartFinding/v1"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        results
+            .iter()
+            .map(|r| r["partialFingerprints"]["rampartFinding/v1"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let before = of(&report(), SOURCE);
     let mut moved = report();

@@ -234,7 +234,8 @@ fn cpython_limits() {
     let nested = |n: usize| format!("{}{}", "(".repeat(n), ")".repeat(n));
     check(&nested(200), true);
     check(&nested(201), false);
-    let indented = |n: usize| (0..n).map(|i| format!("{}if 1:\n", " ".repeat(i))).collect::<String>() + &" ".repeat(n) + "pass";
+    let indented =
+        |n: usize| (0..n).map(|i| format!("{}if 1:\n", " ".repeat(i))).collect::<String>() + &" ".repeat(n) + "pass";
     check(&indented(99), true);
     check(&indented(100), false);
     check(&"1".repeat(4_300), true);
@@ -301,9 +302,15 @@ while at < len(data):
         print(0)
 ";
 
+/// The referee is a program; nothing of the code under test runs in it.
+#[expect(clippy::disallowed_methods, reason = "the referee is the machine's own python3")]
+fn python3() -> Command {
+    Command::new("python3")
+}
+
 /// Version and answers of the machine's own Python, or nothing where there is none.
 fn referee(texts: &[String]) -> Option<(Version, Vec<bool>)> {
-    let mut child = Command::new("python3")
+    let mut child = python3()
         .args(["-S", "-c", REFEREE])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -325,7 +332,7 @@ fn referee(texts: &[String]) -> Option<(Version, Vec<bool>)> {
 
 fn standard_library() -> Option<PathBuf> {
     let script = "import sysconfig; print(sysconfig.get_path('stdlib'))";
-    let output = Command::new("python3").args(["-c", script]).output().ok()?;
+    let output = python3().args(["-c", script]).output().ok()?;
     Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
 }
 
@@ -354,8 +361,7 @@ fn agrees_with_the_machine_s_python() {
     files.sort();
     let step = (files.len() / 300).max(1);
     // Before 3.12 f-strings were read by other code, whose own limits on format specifications ruff does not model.
-    let mut texts: Vec<String> =
-        TRICKY.iter().map(|(s, _)| (*s).to_owned()).filter(|s| !s.starts_with("f'")).collect();
+    let mut texts: Vec<String> = TRICKY.iter().map(|(s, _)| (*s).to_owned()).filter(|s| !s.starts_with("f'")).collect();
     for path in files.iter().step_by(step) {
         let Ok(text) = std::fs::read_to_string(path) else { continue };
         if text.len() > 60_000 {
@@ -379,7 +385,11 @@ fn agrees_with_the_machine_s_python() {
     for (text, &valid) in texts.iter().zip(&answers) {
         let ours = parse_as(text, version);
         if ours.is_ok() != valid {
-            differ.push(format!("python {valid}, we {:?}: {:?}", ours.err(), text.chars().take(80).collect::<String>()));
+            differ.push(format!(
+                "python {valid}, we {:?}: {:?}",
+                ours.err(),
+                text.chars().take(80).collect::<String>()
+            ));
         }
     }
     eprintln!("{} of {} texts agree with {version:?}", texts.len() - differ.len(), texts.len());

@@ -99,7 +99,8 @@ impl Bubblewrap {
                 limits.iter().try_for_each(|&(resource, limit)| rlimit::setrlimit(resource, limit, limit))
             });
         }
-        let ended = process::supervise(command, program.wall + START, self.limits.output).map_err(step("start bwrap"))?;
+        let ended =
+            process::supervise(command, program.wall + START, self.limits.output).map_err(step("start bwrap"))?;
         drop(filter);
         Ok(ended)
     }

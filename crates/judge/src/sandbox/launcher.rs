@@ -11,8 +11,8 @@ use super::{
     step,
 };
 use landlock::{
-    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    Scope,
+    ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope,
 };
 use seccompiler::BpfProgram;
 use std::{
@@ -173,7 +173,10 @@ impl Launcher {
             programs,
         };
 
-        #[expect(clippy::disallowed_methods, reason = "this is the sandbox: the child confines itself before it starts")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the sandbox: the child confines itself before it starts"
+        )]
         let mut command = Command::new(&interpreter.program);
         command.args(interpreter.arguments(program)).current_dir(folder);
         environment(&mut command, folder, token);
@@ -202,9 +205,8 @@ fn abi() -> Result<ABI, Error> {
     const VERSION: libc::c_uint = 1;
     #[expect(unsafe_code, reason = "the crate does not tell the kernel's version")]
     // SAFETY: a null attribute of size 0 with this flag only asks for a number.
-    let version = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION)
-    };
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0_usize, VERSION) };
     match i32::try_from(version) {
         // What is newer than the crate is read as the newest it knows.
         Ok(version) if version > 0 => Ok(ABI::from(version)),
@@ -215,7 +217,9 @@ fn abi() -> Result<ABI, Error> {
 /// Threads of a user on this machine, and room for more.
 pub(super) fn threads_of(user: u32) -> u64 {
     let of = |status: String| -> Option<u64> {
-        let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
+        let field = |name: &str| {
+            status.lines().find_map(|l| l.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok())
+        };
         (field("Uid:")? == u64::from(user)).then(|| field("Threads:"))?
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

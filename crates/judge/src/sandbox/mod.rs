@@ -176,12 +176,16 @@ impl Sandbox {
 
     /// Tries the strongest form first, and believes none that the probe can leave.
     fn settle(&mut self, backend: Backend) -> Result<(), Error> {
-        // Something to knock at: a machine without a network would prove nothing.
+        // Something to knock at and something to read: an empty machine would prove nothing.
         let door = TcpListener::bind(("127.0.0.1", 0)).ok();
         let port = door.as_ref().and_then(|d| d.local_addr().ok()).map_or(9, |a| a.port());
+        let secret = tempfile::Builder::new().prefix("rampart-").tempfile().map_err(step("make a file"))?;
         // In a process name space of its own our number may be another's.
         let parent = if backend == Backend::Launcher { std::process::id() } else { 0 };
-        let script = python::PROBE.replace("@PORT@", &port.to_string()).replace("@PARENT@", &parent.to_string());
+        let script = python::PROBE
+            .replace("@PORT@", &port.to_string())
+            .replace("@PARENT@", &parent.to_string())
+            .replace("@SECRET@", &secret.path().display().to_string());
         loop {
             let probe = Program { solution: "", script: &script, packages: false, wall: Duration::from_secs(20) };
             let why = match self.run(&probe) {
@@ -284,7 +288,7 @@ fn environment(command: &mut Command, folder: &Path, token: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::last_lines;
+    use super::*;
 
     #[test]
     fn keeps_the_last_lines() {
@@ -295,5 +299,49 @@ mod tests {
         let kept = last_lines(wide.as_bytes(), "token");
         assert_eq!(kept.len(), 2_000);
         assert_eq!(last_lines(b"done\ntoken", "token"), "done");
+    }
+
+    /// Debian 12's kernel has the second version of Landlock, Ubuntu 22.04's the first: what they cannot refuse, the system
+    /// call filter does. A user without name spaces has no sockets at all.
+    #[test]
+    fn an_old_kernel_confines_too() -> Result<(), Error> {
+        let interpreter = Interpreter::ask(Path::new("python3"))?;
+        for abi in [landlock::ABI::V1, landlock::ABI::V2, landlock::ABI::V4] {
+            let mut launcher = launcher::Launcher::of_abi(&interpreter, Limits::default(), abi)?;
+            launcher.without_network();
+            let interpreter = interpreter.clone();
+            let mut sandbox = Sandbox { interpreter, confinement: Confinement::Launcher(launcher) };
+            match sandbox.settle(Backend::Launcher) {
+                Ok(()) => {}
+                Err(Error::Unavailable(why)) => {
+                    eprintln!("skipped: {}", why.join("; "));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+            let outside = tempfile::NamedTempFile::new().map_err(step("make a file"))?;
+            fs::write(&outside, "text").map_err(step("write a file"))?;
+            let run = |script: &str| {
+                sandbox.run(&Program { solution: "", script, packages: false, wall: Duration::from_secs(60) })
+            };
+            let refused = |what: &str| -> Result<(), Error> {
+                let script = format!(
+                    "import os, signal, socket\ntry:\n    {what}\nexcept OSError:\n    pass\nelse:\n    raise AssertionError\n"
+                );
+                assert_eq!(run(&script)?, TestOutcome::Passed, "{abi:?}: {what}");
+                Ok(())
+            };
+            refused(&format!("os.truncate({:?}, 0)", outside.path()))?;
+            refused(&format!("os.chmod({:?}, 0o777)", outside.path()))?;
+            refused(&format!("os.kill({}, signal.SIGTERM)", std::process::id()))?;
+            refused(&format!("os.kill({}, 0)", std::process::id()))?;
+            refused("socket.socket()")?;
+            assert_eq!(fs::read_to_string(&outside).map_err(step("read a file"))?, "text");
+            let own = "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n";
+            assert_eq!(run(own)?, TestOutcome::Killed("SIGTERM".to_owned()), "{abi:?}");
+            let child = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''], check=True)\n";
+            assert_eq!(run(child)?, TestOutcome::Passed, "{abi:?}");
+        }
+        Ok(())
     }
 }

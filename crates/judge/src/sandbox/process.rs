@@ -6,8 +6,11 @@ use rustix::{
 };
 use std::{
     fs,
-    io::{self, Read},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    io::{self, PipeReader, Read},
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -48,7 +51,6 @@ pub(crate) fn supervise_in(mut command: Command, wall: Duration, keep: usize, gr
     if grouped {
         command.process_group(0);
     }
-    let deadline = Instant::now() + wall;
     let mut child = command.spawn()?;
     // The command holds our copies of the writing end.
     drop(command);
@@ -60,39 +62,53 @@ pub(crate) fn supervise_in(mut command: Command, wall: Duration, keep: usize, gr
     })?;
 
     let mut tail = Tail { bytes: Vec::new(), keep };
-    let (mut timed_out, mut open) = (false, true);
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            timed_out = true;
-            break;
-        }
-        let mut events = vec![PollFd::new(&watch, PollFlags::IN)];
-        if open {
-            events.push(PollFd::new(&reader, PollFlags::IN));
-        }
-        wait(&mut events, left)?;
-        let (ended, readable) = (!events[0].revents().is_empty(), events.get(1).is_some_and(|e| !e.revents().is_empty()));
-        if readable {
-            open = tail.read(&mut reader)?;
-        } else if ended {
-            break;
-        }
-    }
-    // The child is not waited for yet, so its number, which names the group, cannot have been given to another.
+    let mut open = true;
+    let timed_out = follow(&watch, &mut reader, &mut tail, &mut open, Instant::now() + wall);
+    // The child is not waited for yet, so its number, which names the group, cannot have been given to another. Whatever went
+    // wrong above, nothing of the group may live on.
     let _ = kill_process_group(pid, Signal::KILL);
     let status = child.wait()?;
+    let timed_out = timed_out?;
     let rest = Instant::now() + Duration::from_millis(500);
     while open {
         let left = rest.saturating_duration_since(Instant::now());
         let mut events = [PollFd::new(&reader, PollFlags::IN)];
-        wait(&mut events, left)?;
+        wait_for(&mut events, left)?;
         open = !left.is_zero() && !events[0].revents().is_empty() && tail.read(&mut reader)?;
     }
     Ok(Ended { status, timed_out, output: tail.bytes })
 }
 
-fn wait(events: &mut [PollFd<'_>], left: Duration) -> io::Result<()> {
+/// Reads until the process ends; true where the deadline came first.
+fn follow(
+    watch: &OwnedFd,
+    reader: &mut PipeReader,
+    tail: &mut Tail,
+    open: &mut bool,
+    deadline: Instant,
+) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(true);
+        }
+        let (ended, readable) = {
+            let mut events = vec![PollFd::new(watch, PollFlags::IN)];
+            if *open {
+                events.push(PollFd::new(&*reader, PollFlags::IN));
+            }
+            wait_for(&mut events, left)?;
+            (!events[0].revents().is_empty(), events.get(1).is_some_and(|e| !e.revents().is_empty()))
+        };
+        if readable {
+            *open = tail.read(reader)?;
+        } else if ended {
+            return Ok(false);
+        }
+    }
+}
+
+fn wait_for(events: &mut [PollFd<'_>], left: Duration) -> io::Result<()> {
     let limit = Timespec::try_from(left).map_err(io::Error::other)?;
     match poll(events, Some(&limit)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

@@ -61,7 +61,11 @@ impl Interpreter {
         if folders.iter().any(|f| f.parent().is_none() || !f.is_absolute()) {
             return Err(fail("is installed at the root of the disk, which programs may not read".to_owned()));
         }
-        Ok(Self { program: PathBuf::from(program), version: (*version).to_owned(), folders: folders.into_iter().collect() })
+        Ok(Self {
+            program: PathBuf::from(program),
+            version: (*version).to_owned(),
+            folders: folders.into_iter().collect(),
+        })
     }
 
     /// The arguments that run a program.

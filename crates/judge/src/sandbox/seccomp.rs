@@ -156,7 +156,9 @@ pub(super) fn programs(needs: Needs) -> Outcome<Vec<BpfProgram>> {
         // 0 is the program's own process group.
         refuse(&mut rules, libc::SYS_kill, vec![vec![when(0, Ne, 0)?, when(0, Ne, own)?]])?;
         refuse(&mut rules, libc::SYS_tgkill, vec![vec![when(0, Ne, own)?]])?;
-        for call in [libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo, libc::SYS_pidfd_send_signal] {
+        for call in
+            [libc::SYS_tkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo, libc::SYS_pidfd_send_signal]
+        {
             rules.insert(call, Vec::new());
         }
     }

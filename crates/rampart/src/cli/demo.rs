@@ -101,11 +101,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     heading("2/5 supervised fine-tuning with security reasoning", started);
     let sft = train(out, "sft", &sft_config(&size, args.seed))?;
     heading("3/5 SFT model answers", started);
-    evaluate("sft", &[sft.clone()], Template::Disco)?;
+    evaluate("sft", &[sft.clone()], Template::Comment)?;
     heading("4/5 localized preference optimization", started);
     let lpo = train(out, "lpo", &lpo_config(&size, args.seed))?;
     heading("5/5 LPO model answers", started);
-    evaluate("lpo", &[sft, lpo], Template::Disco)?;
+    evaluate("lpo", &[sft, lpo], Template::Comment)?;
 
     let report = Report {
         format: lexicon::FORMAT,
@@ -191,7 +191,7 @@ dtype = "auto"
 adapter = {{ kind = "lora", r = 32, alpha = 64, dropout = 0.0, targets = "all-linear" }}
 [data]
 train = ["data/train.jsonl"]
-template = "disco"
+template = "comment"
 max-tokens = 512
 [objective]
 kind = "sft"
@@ -220,7 +220,7 @@ merge-adapters = ["sft/adapter"]
 adapter = {{ kind = "lora", r = 16, alpha = 32, dropout = 0.0, targets = "all-linear" }}
 [data]
 train = ["data/train.jsonl"]
-template = "disco"
+template = "comment"
 max-tokens = 512
 [objective]
 kind = "lpo"
@@ -250,9 +250,8 @@ fn train(out: &Path, name: &str, config: &str) -> Result<PathBuf> {
     screen.done();
     match outcome {
         Outcome::Finished(folder) => Ok(folder),
-        Outcome::Stopped(step) => bail!(
-            "stopped after step {step} of {name}: `rampart train {} --resume` goes on with it",
-            path.display()
-        ),
+        Outcome::Stopped(step) => {
+            bail!("stopped after step {step} of {name}: `rampart train {} --resume` goes on with it", path.display())
+        }
     }
 }

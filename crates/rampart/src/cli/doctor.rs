@@ -82,7 +82,9 @@ fn checks() -> Result<Vec<Check>> {
         Check::new("lessons", Ok(format!("{}, inside this program", lessons.len())), ""),
         Check::new(
             "bandit",
-            Bandit::find(&Settings { folders: surroundings::folders(), ..Settings::default() }).map(|b| b.program().display().to_string()).map_err(|e| e.to_string()),
+            Bandit::find(&Settings { folders: surroundings::folders(), ..Settings::default() })
+                .map(|b| b.program().display().to_string())
+                .map_err(|e| e.to_string()),
             "no second opinion: scan, eval and demo have our own rules only. Run `make setup`",
         ),
         Check::new(
@@ -105,7 +107,8 @@ fn checks() -> Result<Vec<Check>> {
         checks.push(Check::new("loopback", loopback, "tests that open a socket fail. Install bubblewrap"));
         let other = Sandbox::with(Backend::Bubblewrap, &python, Limits::default());
         if sandbox.backend() != Backend::Bubblewrap.name() {
-            let found = other.map(|_| "works, and is used where the launcher does not".to_owned()).map_err(|e| e.to_string());
+            let found =
+                other.map(|_| "works, and is used where the launcher does not".to_owned()).map_err(|e| e.to_string());
             checks.push(Check::new("bubblewrap", found, "nothing: our own launcher confines programs"));
         }
     }
@@ -129,5 +132,9 @@ fn engine() -> Vec<Check> {
 #[cfg(not(feature = "torch"))]
 fn engine() -> Vec<Check> {
     let why = Err("this program was built without it".to_owned());
-    vec![Check::new("libtorch", why, "no demo, train, generate or eval of a model. Build without --no-default-features")]
+    vec![Check::new(
+        "libtorch",
+        why,
+        "no demo, train, generate or eval of a model. Build without --no-default-features",
+    )]
 }

@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Lessons to ask about instead of the built-in ones: a folder or a file.
     #[arg(long)]
     lessons: Option<PathBuf>,
-    /// What the model is shown: docstring (for base models), disco, safecoder or raw.
+    /// What the model is shown: docstring (for base models), comment, disco, safecoder or raw.
     #[arg(long, default_value = "docstring", value_parser = template)]
     template: Template,
     #[command(flatten)]
@@ -116,10 +116,11 @@ struct Asked {
 fn template(text: &str) -> Result<Template, String> {
     match text {
         "docstring" => Ok(Template::Docstring),
+        "comment" => Ok(Template::Comment),
         "disco" => Ok(Template::Disco),
         "safecoder" => Ok(Template::Safecoder),
         "raw" => Ok(Template::Raw),
-        other => Err(format!("{other:?} is not docstring, disco, safecoder or raw")),
+        other => Err(format!("{other:?} is not docstring, comment, disco, safecoder or raw")),
     }
 }
 
@@ -238,11 +239,20 @@ fn ask(args: &Args, folder: &Path, prompts: &[lexicon::Prompt]) -> Result<Vec<Sa
 
 #[cfg(not(feature = "torch"))]
 fn ask(_: &Args, folder: &Path, _: &[lexicon::Prompt]) -> Result<Vec<Sample>> {
-    bail!("cannot run {}: this rampart was built without libtorch; judge answers at hand with --samples", folder.display())
+    bail!(
+        "cannot run {}: this rampart was built without libtorch; judge answers at hand with --samples",
+        folder.display()
+    )
 }
 
 /// Figures suite by suite; each takes its own samples.
-fn score(asked: &[Asked], requested: usize, seed: u64, samples: &[Sample], verdicts: &[Verdict]) -> Result<Vec<SuiteResult>> {
+fn score(
+    asked: &[Asked],
+    requested: usize,
+    seed: u64,
+    samples: &[Sample],
+    verdicts: &[Verdict],
+) -> Result<Vec<SuiteResult>> {
     asked
         .iter()
         .map(|Asked { suite, tasks }| {
@@ -265,7 +275,8 @@ fn score(asked: &[Asked], requested: usize, seed: u64, samples: &[Sample], verdi
 /// Where Bandit or a sandbox is missing, with what to do.
 pub(crate) fn open_judge(python: Option<&Path>, no_run: bool) -> Result<Judge> {
     // A writer of code must not choose what is silenced in it.
-    let settings = analyzers::Settings { folders: surroundings::folders(), nosec: false, ..analyzers::Settings::default() };
+    let settings =
+        analyzers::Settings { folders: surroundings::folders(), nosec: false, ..analyzers::Settings::default() };
     let analyzers = analyzers::open(&["native", "bandit"], &settings)?;
     if no_run {
         return Ok(Judge::new(analyzers, None));
@@ -296,13 +307,23 @@ pub(crate) fn judge_codes(judge: &Judge, codes: &[Code<'_>], what: &str) -> Resu
     let notes = reasons
         .into_iter()
         .map(|(analyzer, (n, why))| {
-            format!("{analyzer} did not look at {n} of {} answers, which count as without its findings; the first: {why}", verdicts.len())
+            format!(
+                "{analyzer} did not look at {n} of {} answers, which count as without its findings; the first: {why}",
+                verdicts.len()
+            )
         })
         .collect();
     Ok((verdicts, notes))
 }
 
-fn facts(args: &Args, requested: usize, came: usize, wanted: usize, report: &Report, judge: &Judge) -> Vec<(String, String)> {
+fn facts(
+    args: &Args,
+    requested: usize,
+    came: usize,
+    wanted: usize,
+    report: &Report,
+    judge: &Judge,
+) -> Vec<(String, String)> {
     let source = |p: &PathBuf| p.display().to_string();
     let mut facts = vec![];
     if let Some(model) = &args.model {
@@ -313,7 +334,8 @@ fn facts(args: &Args, requested: usize, came: usize, wanted: usize, report: &Rep
     facts.extend(args.adapter.iter().map(|a| ("Adapter".to_owned(), source(a))));
     facts.extend(args.samples.iter().map(|s| ("Answers".to_owned(), source(s))));
     facts.push(("Samples".into(), format!("{requested} a prompt; {came} of {wanted} came")));
-    let sandbox = judge.sandbox().map_or("nothing is run".to_owned(), |s| format!("tests and exploits under {}", s.backend()));
+    let sandbox =
+        judge.sandbox().map_or("nothing is run".to_owned(), |s| format!("tests and exploits under {}", s.backend()));
     facts.push(("Judge".into(), format!("our rules, Bandit; {sandbox}")));
     facts.push(("Seed".into(), report.seed.to_string()));
     facts.push(("Time".into(), format!("{:.0} s", report.seconds)));
@@ -335,7 +357,11 @@ fn shown(stage: &str, tasks: &[Task], samples: &[Sample], verdicts: &[Verdict]) 
                     task: task.id.clone(),
                     instruction: task.instruction.clone(),
                     cwe: task.cwe.to_string(),
-                    columns: vec![Column { stage: stage.to_owned(), code: sample.code.clone(), verdict: verdict.clone() }],
+                    columns: vec![Column {
+                        stage: stage.to_owned(),
+                        code: sample.code.clone(),
+                        verdict: verdict.clone(),
+                    }],
                 })
             })
             .collect()

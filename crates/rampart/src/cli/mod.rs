@@ -3,13 +3,15 @@
 #[cfg(feature = "torch")]
 mod answers;
 mod data;
-mod doctor;
 #[cfg(feature = "torch")]
 mod demo;
+mod doctor;
 mod eval;
 mod explain;
 #[cfg(feature = "torch")]
 mod generate;
+#[cfg(feature = "torch")]
+mod merge;
 mod scan;
 mod surroundings;
 mod terminal;
@@ -55,6 +57,9 @@ enum Command {
     /// Trains a model by a configuration file.
     #[cfg(feature = "torch")]
     Train(train::Args),
+    /// Adds an adapter into a model's weights.
+    #[cfg(feature = "torch")]
+    Merge(merge::Args),
     /// Samples answers to prompts.
     #[cfg(feature = "torch")]
     Generate(generate::Args),
@@ -79,6 +84,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Merge(args) => merge::run(&args),
         #[cfg(feature = "torch")]
         Command::Generate(args) => generate::run(&args),
     };

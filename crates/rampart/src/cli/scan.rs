@@ -180,10 +180,13 @@ fn decode(bytes: Vec<u8>) -> Result<String, String> {
     };
     let head: Vec<u8> = bytes.split_inclusive(|&b| b == b'\n').take(2).flatten().copied().collect();
     let head = String::from_utf8_lossy(&head).to_ascii_lowercase().replace('_', "-");
-    let comment = head.lines().filter_map(|line| line.trim_start().strip_prefix('#')).find_map(|c| c.split_once("coding"));
+    let comment =
+        head.lines().filter_map(|line| line.trim_start().strip_prefix('#')).find_map(|c| c.split_once("coding"));
     let name: String = comment
         .and_then(|(_, rest)| rest.strip_prefix([':', '=']))
-        .map(|rest| rest.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect())
+        .map(|rest| {
+            rest.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect()
+        })
         .unwrap_or_default();
     match name.as_str() {
         "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" => Ok(bytes.into_iter().map(char::from).collect()),
@@ -204,7 +207,10 @@ mod tests {
         check("x = 'é'".as_bytes(), Some("x = 'é'"));
         check(b"\xef\xbb\xbfx = 1", Some("x = 1"));
         check(b"# -*- coding: latin-1 -*-\nx = '\xe9'", Some("# -*- coding: latin-1 -*-\nx = 'é'"));
-        check(b"#!/usr/bin/python\n# vim: fileencoding=ISO_8859-1\n'\xe9'", Some("#!/usr/bin/python\n# vim: fileencoding=ISO_8859-1\n'é'"));
+        check(
+            b"#!/usr/bin/python\n# vim: fileencoding=ISO_8859-1\n'\xe9'",
+            Some("#!/usr/bin/python\n# vim: fileencoding=ISO_8859-1\n'é'"),
+        );
         check(b"x = '\xe9'", None);
         check(b"# coding: koi8-r\nx = '\xe9'", None);
         check(b"\n\n# coding: latin-1\nx = '\xe9'", None);
@@ -214,7 +220,9 @@ mod tests {
     fn folders_are_searched() -> Result<()> {
         let folder = tempfile::tempdir()?;
         let at = |name: &str| folder.path().join(name);
-        for name in ["a.py", "sub/b.py", "sub/c.txt", "venv/lib/d.py", ".git/e.py", "node_modules/f.py", "named.txt", "g/h.py"] {
+        for name in
+            ["a.py", "sub/b.py", "sub/c.txt", "venv/lib/d.py", ".git/e.py", "node_modules/f.py", "named.txt", "g/h.py"]
+        {
             let path = at(name);
             fs::create_dir_all(path.parent().context("parent")?)?;
             fs::write(path, "")?;

@@ -58,18 +58,37 @@ rule!(FAILS_OPEN, "fails-open", [636, 280, 755, 703], High, High,
     [Check::Except(fails_open)]);
 
 const IDENTITY: &[&str] = &[
-    "session", "login", "auth", "current_user", "g.user", "owner", "request.user", "permission", "require", "token", "user_id",
-    "abort(401)", "abort(403)", "Depends(", "principal", "identity", "role",
+    "session",
+    "login",
+    "auth",
+    "current_user",
+    "g.user",
+    "owner",
+    "request.user",
+    "permission",
+    "require",
+    "token",
+    "user_id",
+    "abort(401)",
+    "abort(403)",
+    "Depends(",
+    "principal",
+    "identity",
+    "role",
 ];
 
 fn open_route<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let Some(function) = cx.function() else { return };
     let deletes = function.decorators.iter().any(|(path, d)| {
         let text = &cx.source[d.range()];
-        path.ends_with(".delete") && path.contains('.') || path.ends_with(".route") && text.contains("\"DELETE\"") || text.contains("'DELETE'")
+        path.ends_with(".delete") && path.contains('.')
+            || path.ends_with(".route") && text.contains("\"DELETE\"")
+            || text.contains("'DELETE'")
     });
     let text = cx.text(def);
-    let guarded = IDENTITY.iter().any(|w| text.contains(w)) || cx.source.contains("before_request") || cx.source.contains("dependencies=");
+    let guarded = IDENTITY.iter().any(|w| text.contains(w))
+        || cx.source.contains("before_request")
+        || cx.source.contains("dependencies=");
     if deletes && !guarded {
         cx.report(&NO_LOGIN, def.name.range());
     }
@@ -88,7 +107,19 @@ fn record<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         .map(|p| p.parameter.name.as_str())
         .find(|n| n.ends_with("_id") && !n.starts_with("user"));
     let text = cx.function_text();
-    let asks = ["session", "login", "auth", "current_user", "g.user", "owner", "request.user", "permission", "token", "user_id", "Depends("];
+    let asks = [
+        "session",
+        "login",
+        "auth",
+        "current_user",
+        "g.user",
+        "owner",
+        "request.user",
+        "permission",
+        "token",
+        "user_id",
+        "Depends(",
+    ];
     let (Some(number), false) = (numbered, asks.iter().any(|w| text.contains(w))) else { return };
     // The whole record is shown, and it was found by the number.
     let shown = call.arguments.args.first().is_some_and(Expr::is_name_expr);
@@ -100,13 +131,20 @@ fn record<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
 
 fn identity<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let parameters: Vec<&str> = def.parameters.iter_non_variadic_params().map(|p| p.parameter.name.as_str()).collect();
-    let user = parameters.iter().find(|p| matches!(**p, "current_user" | "user" | "owner" | "uid" | "viewer")
-            || p.ends_with("_id") && names::mentions(p, &["user", "owner", "account", "viewer", "customer", "tenant", "member", "author", "current"]));
+    let user = parameters.iter().find(|p| {
+        matches!(**p, "current_user" | "user" | "owner" | "uid" | "viewer")
+            || p.ends_with("_id")
+                && names::mentions(
+                    p,
+                    &["user", "owner", "account", "viewer", "customer", "tenant", "member", "author", "current"],
+                )
+    });
     let other = parameters.iter().find(|p| p.ends_with("_id") && Some(*p) != user);
     let (Some(user), Some(_)) = (user, other) else { return };
     let Some(first) = def.body.first() else { return };
     let body = &cx.source[TextRange::new(first.start(), def.end())];
-    let queries = body.contains(".execute(") || body.contains(".get(") || body.contains("SELECT ") || body.contains(".filter");
+    let queries =
+        body.contains(".execute(") || body.contains(".get(") || body.contains("SELECT ") || body.contains(".filter");
     if queries && !mentions_word(body, user) {
         cx.report(&UNUSED_IDENTITY, def.name.range());
     }
@@ -134,7 +172,13 @@ fn attempts<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
         let Expr::Subscript(counter) = target else { continue };
         let name = names::last(&counter.value);
         let counts = line.contains("+ 1") || line.contains("+= 1");
-        let failures = names::mentions(name, &["fail", "failure", "failed", "attempt", "tries", "trie", "try", "error", "count", "counter", "miss", "misse", "bad", "wrong"]);
+        let failures = names::mentions(
+            name,
+            &[
+                "fail", "failure", "failed", "attempt", "tries", "trie", "try", "error", "count", "counter", "miss",
+                "misse", "bad", "wrong",
+            ],
+        );
         // Compared anywhere, as a number or with a limit, it is limited.
         let limited = text.contains(">=") || text.contains("> ") || text.contains("< ") || text.contains("<=");
         if counts && failures && !limited {
@@ -183,10 +227,29 @@ fn expiry<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     for stmt in &def.body {
         let Stmt::Assign(s) = stmt else { continue };
         let [Expr::Tuple(targets)] = s.targets.as_slice() else { continue };
-        let token = names::mentions(cx.text(s.value.as_ref()), &["token", "reset", "code", "link", "invite", "pending", "request"]);
+        let token = names::mentions(
+            cx.text(s.value.as_ref()),
+            &["token", "reset", "code", "link", "invite", "pending", "request"],
+        );
         for target in &targets.elts {
             let name = names::last(target);
-            let time = names::mentions(name, &["created", "issued", "time", "timestamp", "expires", "expiry", "when", "since", "stamp", "at", "date", "deadline"]);
+            let time = names::mentions(
+                name,
+                &[
+                    "created",
+                    "issued",
+                    "time",
+                    "timestamp",
+                    "expires",
+                    "expiry",
+                    "when",
+                    "since",
+                    "stamp",
+                    "at",
+                    "date",
+                    "deadline",
+                ],
+            );
             if time && token && text.matches(name).count() == 1 {
                 cx.report(&NO_EXPIRY, stmt.range());
             }
@@ -198,8 +261,25 @@ fn fails_open<'a>(cx: &mut Engine<'a>, handler: &'a ExceptHandlerExceptHandler) 
     let permits = names::words(cx.function_name()).any(|w| {
         matches!(
             w.as_str(),
-            "can" | "may" | "allowed" | "allow" | "access" | "authorized" | "authorize" | "permitted" | "permission" | "valid"
-                | "verify" | "verified" | "authenticate" | "authenticated" | "check" | "admin" | "has" | "login" | "trusted"
+            "can"
+                | "may"
+                | "allowed"
+                | "allow"
+                | "access"
+                | "authorized"
+                | "authorize"
+                | "permitted"
+                | "permission"
+                | "valid"
+                | "verify"
+                | "verified"
+                | "authenticate"
+                | "authenticated"
+                | "check"
+                | "admin"
+                | "has"
+                | "login"
+                | "trusted"
         )
     });
     if !permits || !leaves(&handler.body) {

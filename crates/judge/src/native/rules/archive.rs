@@ -26,25 +26,32 @@ fn extracted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         "extractall" | "extract" if tar => {
             let filtered = call.keyword("filter").is_some_and(|f| f.as_str().is_none_or(|s| s == "data" || s == "tar"));
             let checked = call.keyword("members").is_some()
-                || ["is_relative_to", "commonpath", "startswith", "realpath", "isfile()", "isreg()"].iter().any(|g| text.contains(g));
+                || ["is_relative_to", "commonpath", "startswith", "realpath", "isfile()", "isreg()"]
+                    .iter()
+                    .any(|g| text.contains(g));
             if !filtered && !checked && !call.open_ended() {
                 cx.report(&EXTRACT, call.range);
             }
         }
-        "unpack_archive" => {
-            if call.keyword("filter").is_none() {
-                cx.report(&EXTRACT, call.range);
-            }
-        }
+        "unpack_archive" if call.keyword("filter").is_none() => cx.report(&EXTRACT, call.range),
         _ => {}
     }
 }
 
 fn inflated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let text = cx.function_text();
-    let bounded = ["file_size", "max_length", "MAX_", "max_size", "unconsumed_tail", "limit"].iter().any(|g| text.contains(g));
+    let bounded =
+        ["file_size", "max_length", "MAX_", "max_size", "unconsumed_tail", "limit"].iter().any(|g| text.contains(g));
     let path = call.path.as_ref();
-    let compressed = ["gzip.open()", "gzip.GzipFile()", "bz2.open()", "lzma.open()", "bz2.BZ2File()", "lzma.LZMAFile()", "zipfile.ZipFile().open()"];
+    let compressed = [
+        "gzip.open()",
+        "gzip.GzipFile()",
+        "bz2.open()",
+        "lzma.open()",
+        "bz2.BZ2File()",
+        "lzma.LZMAFile()",
+        "zipfile.ZipFile().open()",
+    ];
     let whole = match call.name {
         "decompress" => {
             call.is(&["zlib.decompress", "gzip.decompress", "bz2.decompress", "lzma.decompress", "brotli.decompress"])
@@ -53,12 +60,14 @@ fn inflated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         "read" | "readlines" => {
             let unbounded = call.args.is_empty() || call.args[0].as_int().is_some_and(|n| n < 0);
             let object = call.receiver.as_ref().map_or("", |r| r.path());
-            unbounded && compressed.iter().any(|c| object.ends_with(c)) || call.name == "read" && object.ends_with("zipfile.ZipFile()")
+            unbounded && compressed.iter().any(|c| object.ends_with(c))
+                || call.name == "read" && object.ends_with("zipfile.ZipFile()")
         }
         _ => false,
     };
     let data = call.args.first().or(call.receiver.as_ref());
-    let foreign = data.is_none_or(|d| d.dynamic() || d.path().ends_with("()")) && !data.is_some_and(|d| cx.clean(d) & clean::LIMIT != 0 && d.from(taint::FOREIGN));
+    let foreign = data.is_none_or(|d| d.dynamic() || d.path().ends_with("()"))
+        && !data.is_some_and(|d| cx.clean(d) & clean::LIMIT != 0 && d.from(taint::FOREIGN));
     let writes = text.contains("realpath") || text.contains("os.makedirs(");
     if whole && foreign && !bounded && !writes {
         cx.report(&BOMB, call.range);

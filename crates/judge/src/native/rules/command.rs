@@ -41,12 +41,31 @@ rule!(UNCHECKED, "unchecked-return-code", [252, 754, 253], Low, Medium,
 
 const RUNNERS: &[&str] = &["run", "call", "check_call", "check_output", "Popen"];
 const STARTERS: &[&str] = &[
-    "run", "call", "check_call", "check_output", "Popen", "system", "popen", "popen2", "popen3", "popen4", "getoutput",
-    "getstatusoutput", "create_subprocess_shell", "exec_command", "spawn", "execl", "execlp", "spawnl", "spawnlp", "sh",
+    "run",
+    "call",
+    "check_call",
+    "check_output",
+    "Popen",
+    "system",
+    "popen",
+    "popen2",
+    "popen3",
+    "popen4",
+    "getoutput",
+    "getstatusoutput",
+    "create_subprocess_shell",
+    "exec_command",
+    "spawn",
+    "execl",
+    "execlp",
+    "spawnl",
+    "spawnlp",
+    "sh",
 ];
 
 fn is_subprocess(call: &Call<'_>) -> bool {
-    call.path.starts_with("subprocess.") || (call.path.as_ref() == call.name && call.name != "run" && call.name != "call")
+    call.path.starts_with("subprocess.")
+        || (call.path.as_ref() == call.name && call.name != "run" && call.name != "call")
 }
 
 fn harmful<'a>(cx: &Engine<'a>, command: &Value<'a>) -> bool {
@@ -59,10 +78,13 @@ fn harmful<'a>(cx: &Engine<'a>, command: &Value<'a>) -> bool {
 }
 
 fn started<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let Some(command) = call.arg(0, "args").or_else(|| call.keyword("cmd")).or_else(|| call.keyword("command")) else { return };
+    let Some(command) = call.arg(0, "args").or_else(|| call.keyword("cmd")).or_else(|| call.keyword("command")) else {
+        return;
+    };
     let shell = match call.name {
         "run" | "call" | "check_call" | "check_output" | "Popen" if is_subprocess(call) => {
-            call.keyword("shell").is_some_and(|s| s.is_bool(true) || s.as_int().is_some_and(|i| i != 0)) || via_shell(cx, command)
+            call.keyword("shell").is_some_and(|s| s.is_bool(true) || s.as_int().is_some_and(|i| i != 0))
+                || via_shell(cx, command)
         }
         "system" => call.is(&["os.system", "system"]),
         "popen" | "popen2" | "popen3" | "popen4" => call.under(&["os.", "popen2."]) || call.path.as_ref() == "popen",
@@ -117,7 +139,8 @@ fn wrapped<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 /// A program's name, a space, and something dynamic later on.
 fn looks_like_command(text: &str) -> bool {
     let head = text.trim_start().split([' ', HOLE]).next().unwrap_or("");
-    let program = !head.is_empty() && head.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_./".contains(&b));
+    let program =
+        !head.is_empty() && head.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_./".contains(&b));
     let first_hole = text.find(HOLE).unwrap_or(0);
     program && text[..first_hole].contains(' ') && !super::sql::starts_as_sql(text) && !text.contains("://")
 }
@@ -131,11 +154,16 @@ fn options<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     for (i, element) in list.elts.iter().enumerate() {
         let value = cx.peek(element);
         let text = value.as_str().unwrap_or("").to_owned();
-        let program = i == 0 && matches!(text.rsplit('/').next(), Some("sh" | "bash" | "zsh" | "dash" | "echo" | "printf" | "python" | "python3"));
+        let program = i == 0
+            && matches!(
+                text.rsplit('/').next(),
+                Some("sh" | "bash" | "zsh" | "dash" | "echo" | "printf" | "python" | "python3")
+            );
         if i == 0 && value.dynamic() || program || matches!(text.as_str(), "--" | "--end-of-options") {
             return;
         }
-        let option_value = matches!(previous.as_str(), "-e" | "-o" | "-C" | "-f" | "-czf" | "-cf" | "-i" | "-in" | "-out" | "-p");
+        let option_value =
+            matches!(previous.as_str(), "-e" | "-o" | "-C" | "-f" | "-czf" | "-cf" | "-i" | "-in" | "-out" | "-p");
         let bare = value.text.as_deref().is_none_or(|t| t.starts_with(HOLE));
         if i > 0
             && value.dynamic()

@@ -63,7 +63,28 @@ rule!(TIMING, "timing-comparison", [208, 347, 385, 203], Medium, Medium,
     remedy: "use `hmac.compare_digest`",
     [Check::Compare(compared)]);
 
-const HASHES: &[&str] = &["md5", "sha1", "md4", "md2", "new", "MD5", "SHA1", "SHA", "sha256", "sha512", "sha", "sha224", "sha384", "MD4", "MD2", "sign", "verify", "pbkdf2_hmac", "PBKDF2", "PBKDF2HMAC"];
+const HASHES: &[&str] = &[
+    "md5",
+    "sha1",
+    "md4",
+    "md2",
+    "new",
+    "MD5",
+    "SHA1",
+    "SHA",
+    "sha256",
+    "sha512",
+    "sha",
+    "sha224",
+    "sha384",
+    "MD4",
+    "MD2",
+    "sign",
+    "verify",
+    "pbkdf2_hmac",
+    "PBKDF2",
+    "PBKDF2HMAC",
+];
 
 fn is_digest_constructor(call: &Call<'_>) -> Option<String> {
     let path = call.path.as_ref();
@@ -91,8 +112,12 @@ fn hashed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let constructor = is_digest_constructor(call).is_some_and(|n| weak(&n));
     let cryptography = path.ends_with("hashes.MD5") || path.ends_with("hashes.SHA1");
     let marked = call.keyword("usedforsecurity").is_some_and(|u| u.is_bool(false));
-    let hmac_weak = path == "hmac.new" && call.arg(2, "digestmod").is_some_and(|d| weak(d.path().rsplit('.').next().unwrap_or("")) || d.as_str().is_some_and(weak));
-    let derived = matches!(call.name, "pbkdf2_hmac") && call.args.first().and_then(|a| a.as_str()).is_some_and(|a| weak(&a.to_ascii_lowercase()));
+    let hmac_weak = path == "hmac.new"
+        && call
+            .arg(2, "digestmod")
+            .is_some_and(|d| weak(d.path().rsplit('.').next().unwrap_or("")) || d.as_str().is_some_and(weak));
+    let derived = matches!(call.name, "pbkdf2_hmac")
+        && call.args.first().and_then(|a| a.as_str()).is_some_and(|a| weak(&a.to_ascii_lowercase()));
     if (constructor || cryptography || hmac_weak || derived) && !marked {
         cx.report(&WEAK_HASH, call.range);
     }
@@ -115,37 +140,86 @@ fn keyed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     }
 }
 
-const CIPHERS: &[&str] = &["new", "ECB", "ARC4", "TripleDES", "Blowfish", "IDEA", "CAST5", "SEED", "DES", "DES3", "RC2", "des", "triple_des", "ARC2", "Cipher"];
+const CIPHERS: &[&str] = &[
+    "new",
+    "ECB",
+    "ARC4",
+    "TripleDES",
+    "Blowfish",
+    "IDEA",
+    "CAST5",
+    "SEED",
+    "DES",
+    "DES3",
+    "RC2",
+    "des",
+    "triple_des",
+    "ARC2",
+    "Cipher",
+];
 
 fn cipher<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let path = call.path.as_ref();
-    let algorithms = path.contains("algorithms.") && matches!(call.name, "ARC4" | "TripleDES" | "Blowfish" | "IDEA" | "CAST5" | "SEED" | "RC2");
+    let algorithms = path.contains("algorithms.")
+        && matches!(call.name, "ARC4" | "TripleDES" | "Blowfish" | "IDEA" | "CAST5" | "SEED" | "RC2");
     let ecb = path.ends_with("modes.ECB");
     let pycrypto = ["Crypto.Cipher.", "Cryptodome.Cipher."].iter().find_map(|p| path.strip_prefix(p)).or_else(|| {
-        (call.name == "new" && matches!(path, "DES.new" | "ARC4.new" | "DES3.new" | "Blowfish.new" | "AES.new" | "ARC2.new" | "CAST.new")).then_some(path)
+        (call.name == "new"
+            && matches!(
+                path,
+                "DES.new" | "ARC4.new" | "DES3.new" | "Blowfish.new" | "AES.new" | "ARC2.new" | "CAST.new"
+            ))
+        .then_some(path)
     });
-    let weak = pycrypto.is_some_and(|p| matches!(p, "DES.new" | "ARC4.new" | "DES3.new" | "Blowfish.new" | "ARC2.new" | "CAST.new" | "XOR.new"));
-    let aes_ecb = pycrypto.is_some_and(|p| p == "AES.new") && call.arg(1, "mode").is_some_and(|m| m.path().ends_with("MODE_ECB"));
+    let weak = pycrypto.is_some_and(|p| {
+        matches!(p, "DES.new" | "ARC4.new" | "DES3.new" | "Blowfish.new" | "ARC2.new" | "CAST.new" | "XOR.new")
+    });
+    let aes_ecb =
+        pycrypto.is_some_and(|p| p == "AES.new") && call.arg(1, "mode").is_some_and(|m| m.path().ends_with("MODE_ECB"));
     if algorithms || ecb || weak || aes_ecb || path.starts_with("pyDes.") {
         cx.report(&WEAK_CIPHER, call.range);
     }
 }
 
-const KEYS: &[&str] = &["generate_private_key", "generate", "SECP192R1", "SECT163K1", "SECT163R2", "generate_parameters", "urandom", "token_bytes", "BrainpoolP192R1", "SECT233K1", "SECP224R1", "generate_key", "newkeys"];
+const KEYS: &[&str] = &[
+    "generate_private_key",
+    "generate",
+    "SECP192R1",
+    "SECT163K1",
+    "SECT163R2",
+    "generate_parameters",
+    "urandom",
+    "token_bytes",
+    "BrainpoolP192R1",
+    "SECT233K1",
+    "SECP224R1",
+    "generate_key",
+    "newkeys",
+];
 
 fn key<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let path = call.path.as_ref();
     let size = match call.name {
         "generate_private_key" if path.contains("rsa") => call.arg(1, "key_size"),
         "generate_private_key" if path.contains("dsa") => call.arg(0, "key_size"),
-        "generate_parameters" if path.contains("dh") || path.contains("dsa") => call.keyword("key_size").or_else(|| call.args.get(1)),
-        "generate" if path.contains("RSA") || path.contains("DSA") || path.contains("ElGamal") || path.starts_with("paramiko.") => call.args.first().or_else(|| call.keyword("bits")),
+        "generate_parameters" if path.contains("dh") || path.contains("dsa") => {
+            call.keyword("key_size").or_else(|| call.args.get(1))
+        }
+        "generate"
+            if path.contains("RSA")
+                || path.contains("DSA")
+                || path.contains("ElGamal")
+                || path.starts_with("paramiko.") =>
+        {
+            call.args.first().or_else(|| call.keyword("bits"))
+        }
         "newkeys" => call.args.first(),
         "generate_key" if path.contains("PKey") => call.args.get(1),
         _ => None,
     };
     let short = size.and_then(Value::as_int).is_some_and(|s| s < 2048);
-    let curve = (call.name.starts_with("SECP") || call.name.starts_with("SECT") || call.name.starts_with("Brainpool")) && path.contains("ec.");
+    let curve = (call.name.starts_with("SECP") || call.name.starts_with("SECT") || call.name.starts_with("Brainpool"))
+        && path.contains("ec.");
     if short || curve {
         cx.report(&WEAK_KEY, call.range);
     }
@@ -158,16 +232,23 @@ fn nonce<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let value = match call.name {
         "CBC" | "CTR" | "GCM" | "CFB" | "OFB" | "CFB8" if path.contains("modes.") => call.args.first(),
         "ChaCha20" if path.contains("algorithms.") => call.args.get(1),
-        "encrypt" if ["AESGCM()", "ChaCha20Poly1305()", "AESCCM()", "AESOCB3()", "AESSIV()"].iter().any(|a| path.contains(a)) => call.args.first(),
-        "new" if path.contains("AES") || path.contains("DES") || path.contains("ChaCha20") => {
-            call.keyword("iv").or_else(|| call.keyword("nonce")).or_else(|| call.keyword("IV")).or_else(|| call.args.get(2))
+        "encrypt"
+            if ["AESGCM()", "ChaCha20Poly1305()", "AESCCM()", "AESOCB3()", "AESSIV()"]
+                .iter()
+                .any(|a| path.contains(a)) =>
+        {
+            call.args.first()
         }
+        "new" if path.contains("AES") || path.contains("DES") || path.contains("ChaCha20") => call
+            .keyword("iv")
+            .or_else(|| call.keyword("nonce"))
+            .or_else(|| call.keyword("IV"))
+            .or_else(|| call.args.get(2)),
         _ => None,
     };
     // A parameter is its caller's business; a constant is not.
-    if value.is_some_and(|v| !v.dynamic() && v.literal == crate::native::value::Literal::Unknown) {
-        cx.report(&FIXED_IV, call.range);
-    } else if value.is_some_and(|v| v.from(taint::RANDOM)) {
+    let fixed = |v: &Value<'a>| !v.dynamic() && v.literal == crate::native::value::Literal::Unknown;
+    if value.is_some_and(|v| fixed(v) || v.from(taint::RANDOM)) {
         cx.report(&FIXED_IV, call.range);
     }
 }
@@ -200,14 +281,24 @@ fn jwt<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         }),
         _ => false,
     };
-    let none = call.keyword("algorithms").or_else(|| call.keyword("algorithm")).or_else(|| call.args.get(2)).is_some_and(|a| {
-        let listed = match a.expr {
-            Some(Expr::List(l)) => l.elts.iter().any(|e| cx.peek(e).as_str().is_some_and(|s| s.eq_ignore_ascii_case("none"))),
-            _ => false,
-        };
-        listed || a.as_str().is_some_and(|s| s.eq_ignore_ascii_case("none"))
-    });
-    let any = call.name == "decode" && call.path.starts_with("jwt.") && call.keyword("algorithms").is_none() && call.args.len() == 2 && option.is_none() && !call.open_ended();
+    let none =
+        call.keyword("algorithms").or_else(|| call.keyword("algorithm")).or_else(|| call.args.get(2)).is_some_and(
+            |a| {
+                let listed = match a.expr {
+                    Some(Expr::List(l)) => {
+                        l.elts.iter().any(|e| cx.peek(e).as_str().is_some_and(|s| s.eq_ignore_ascii_case("none")))
+                    }
+                    _ => false,
+                };
+                listed || a.as_str().is_some_and(|s| s.eq_ignore_ascii_case("none"))
+            },
+        );
+    let any = call.name == "decode"
+        && call.path.starts_with("jwt.")
+        && call.keyword("algorithms").is_none()
+        && call.args.len() == 2
+        && option.is_none()
+        && !call.open_ended();
     if (call.name == "decode" && (off || unverified || any)) || none || call.name == "get_unverified_claims" {
         cx.report(&JWT, call.range);
     }
@@ -229,8 +320,24 @@ fn expiry<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 const PROOFS: &[&str] = &[
-    "token", "signature", "digest", "hmac", "mac", "secret", "apikey", "password", "passwd", "hexdigest", "sig", "csrf", "otp",
-    "passcode", "authkey", "checksum", "pin", "hash",
+    "token",
+    "signature",
+    "digest",
+    "hmac",
+    "mac",
+    "secret",
+    "apikey",
+    "password",
+    "passwd",
+    "hexdigest",
+    "sig",
+    "csrf",
+    "otp",
+    "passcode",
+    "authkey",
+    "checksum",
+    "pin",
+    "hash",
 ];
 
 fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
@@ -256,11 +363,18 @@ fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
     let both_plain = compare.left_expr.is_name_expr() && compare.right_expr.is_name_expr();
     let foreign = left.from(taint::FOREIGN) || right.from(taint::FOREIGN);
     // A digest of a file is public; comparing it leaks nothing.
-    let file = names::mentions(cx.function_name(), &["file", "download", "package", "archive", "checksum", "etag", "update", "release"]);
+    let file = names::mentions(
+        cx.function_name(),
+        &["file", "download", "package", "archive", "checksum", "etag", "update", "release"],
+    );
     let text = cx.function_text();
     let public = text.contains("open(") || text.contains("read_bytes") || text.contains("requests.get");
-    let confirm = [&a, &b].iter().any(|n| names::mentions(n, &["confirm", "confirmation", "confirmed", "repeat", "password2", "again", "retype"]));
-    if signed || foreign && !file && !public && !confirm && !loop_item && (proof(&a) || proof(&b) || checks && both_plain) {
+    let confirm = [&a, &b].iter().any(|n| {
+        names::mentions(n, &["confirm", "confirmation", "confirmed", "repeat", "password2", "again", "retype"])
+    });
+    if signed
+        || foreign && !file && !public && !confirm && !loop_item && (proof(&a) || proof(&b) || checks && both_plain)
+    {
         cx.report(&TIMING, compare.left_expr.range().cover(compare.right_expr.range()));
     }
 }

@@ -12,8 +12,22 @@ rule!(OBJECTS, "unsafe-deserialization", [502, 20], Critical, High,
     [Check::Call(READERS, read)]);
 
 const READERS: &[&str] = &[
-    "load", "loads", "load_all", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all", "Unpickler", "open",
-    "read_pickle", "decode", "Shelf", "DbfilenameShelf", "load_pickle", "from_pickle", "load_module",
+    "load",
+    "loads",
+    "load_all",
+    "unsafe_load",
+    "unsafe_load_all",
+    "full_load",
+    "full_load_all",
+    "Unpickler",
+    "open",
+    "read_pickle",
+    "decode",
+    "Shelf",
+    "DbfilenameShelf",
+    "load_pickle",
+    "from_pickle",
+    "load_module",
 ];
 
 fn read<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -27,7 +41,9 @@ fn read<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         "pandas" => call.name == "read_pickle",
         "shelve" => matches!(call.name, "open" | "Shelf" | "DbfilenameShelf"),
         "numpy" => call.name == "load" && call.keyword("allow_pickle").is_some_and(|a| a.is_bool(true)),
-        "torch" => call.name == "load" && !call.keyword("weights_only").is_some_and(|w| !w.is_bool(false)) && !call.open_ended(),
+        "torch" => {
+            call.name == "load" && call.keyword("weights_only").is_none_or(|w| w.is_bool(false)) && !call.open_ended()
+        }
         "yaml" | "ruamel.yaml" => yaml(call),
         _ => false,
     };

@@ -53,7 +53,8 @@ rule!(SECRET_FILE, "secret-file-mode", [522, 732, 276], Medium, Low,
 fn mode<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let bits = match call.name {
         "chmod" | "fchmod" | "lchmod" => {
-            let position = usize::from(call.under(&["os."]) || call.receiver.as_ref().is_some_and(|r| r.path() == "os"));
+            let position =
+                usize::from(call.under(&["os."]) || call.receiver.as_ref().is_some_and(|r| r.path() == "os"));
             call.arg(position, "mode")
         }
         "open" if call.is(&["os.open"]) => call.arg(2, "mode"),
@@ -83,7 +84,9 @@ fn umask<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn mktemp<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if call.is(&["tempfile.mktemp", "os.tempnam", "os.tmpnam"]) || matches!(call.path.as_ref(), "mktemp" | "tempfile.mktemp") {
+    if call.is(&["tempfile.mktemp", "os.tempnam", "os.tmpnam"])
+        || matches!(call.path.as_ref(), "mktemp" | "tempfile.mktemp")
+    {
         cx.report(&TEMPORARY, call.range);
     }
 }
@@ -120,11 +123,29 @@ fn race<'a>(cx: &mut Engine<'a>, stmt: &'a Stmt) {
         None => &cx.source[usize::from(from)..],
     };
     // Created where it was absent; or removed, renamed and opened where it was present.
-    let created = [format!("open({subject}, \"w"), format!("open({subject}, 'w"), format!("os.mkdir({subject}"), "os.symlink(".to_owned(), "shutil.move(".to_owned(), format!("{subject}.write_text("), format!("{subject}.write_bytes("), format!("{subject}.open(\"w"), format!("{subject}.mkdir()"), "os.rename(".to_owned()];
-    let removed = [format!("os.remove({subject}"), format!("os.unlink({subject}"), format!("os.chmod({subject}"), format!("os.chown({subject}")];
+    let created = [
+        format!("open({subject}, \"w"),
+        format!("open({subject}, 'w"),
+        format!("os.mkdir({subject}"),
+        "os.symlink(".to_owned(),
+        "shutil.move(".to_owned(),
+        format!("{subject}.write_text("),
+        format!("{subject}.write_bytes("),
+        format!("{subject}.open(\"w"),
+        format!("{subject}.mkdir()"),
+        "os.rename(".to_owned(),
+    ];
+    let removed = [
+        format!("os.remove({subject}"),
+        format!("os.unlink({subject}"),
+        format!("os.chmod({subject}"),
+        format!("os.chown({subject}"),
+    ];
     let access = cx.text(s.test.as_ref()).contains("os.access(");
     let opened = access && rest.contains(&format!("open({subject}"));
-    let found = wanted_absent && created.iter().any(|c| rest.contains(c.as_str())) || !wanted_absent && removed.iter().any(|c| rest.contains(c.as_str())) || opened;
+    let found = wanted_absent && created.iter().any(|c| rest.contains(c.as_str()))
+        || !wanted_absent && removed.iter().any(|c| rest.contains(c.as_str()))
+        || opened;
     if found {
         cx.report(&CHECK_THEN_USE, s.test.range());
     }
@@ -162,12 +183,25 @@ fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
         for stmt in body {
             match stmt {
                 Stmt::Assign(s) => {
-                    let ([Expr::Name(handle)], Expr::Call(call)) = (s.targets.as_slice(), s.value.as_ref()) else { continue };
+                    let ([Expr::Name(handle)], Expr::Call(call)) = (s.targets.as_slice(), s.value.as_ref()) else {
+                        continue;
+                    };
                     let name = handle.id.as_str();
-                    let opened = cx.peek(&call.func).path.as_deref().is_some_and(|p| matches!(p, "open" | "io.open" | "codecs.open" | "gzip.open"));
-                    let kept = text.contains(&format!("{name}.close")) || text.contains(&format!("return {name}\n")) || text.trim_end().ends_with(&format!("return {name}"))
-                        || text.contains(&format!("with {name}")) || text.contains(&format!("closing({name}")) || text.contains(&format!("yield {name}"))
-                        || text.contains(&format!("enter_context({name}")) || text.contains(&format!("= {name}\n")) || text.contains(&format!("={name},")) || text.contains(&format!("={name})"))
+                    let opened = cx
+                        .peek(&call.func)
+                        .path
+                        .as_deref()
+                        .is_some_and(|p| matches!(p, "open" | "io.open" | "codecs.open" | "gzip.open"));
+                    let kept = text.contains(&format!("{name}.close"))
+                        || text.contains(&format!("return {name}\n"))
+                        || text.trim_end().ends_with(&format!("return {name}"))
+                        || text.contains(&format!("with {name}"))
+                        || text.contains(&format!("closing({name}"))
+                        || text.contains(&format!("yield {name}"))
+                        || text.contains(&format!("enter_context({name}"))
+                        || text.contains(&format!("= {name}\n"))
+                        || text.contains(&format!("={name},"))
+                        || text.contains(&format!("={name})"))
                         || text.contains(&format!(".append({name})"));
                     if opened && !kept {
                         cx.report(&LEFT_OPEN, s.range());
@@ -201,7 +235,9 @@ fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     }
     let Some(content) = call.expr.arguments.args.first() else { return };
     let secret_words = &["secret", "credential", "password", "token", "privatekey", "login", "passwd", "apikey"];
-    let named = names::mentions(names::last(content), &["secret", "credential", "password", "token", "privatekey", "passwd"]) && !super::logs::about(names::last(content));
+    let named =
+        names::mentions(names::last(content), &["secret", "credential", "password", "token", "privatekey", "passwd"])
+            && !super::logs::about(names::last(content));
     let function = names::mentions(cx.function_name(), secret_words);
     let value = cx.peek(content);
     if (named || function) && value.dynamic() && value.from(crate::native::value::taint::PARAM) {

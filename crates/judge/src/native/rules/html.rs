@@ -44,8 +44,16 @@ rule!(SCRIPT, "json-in-script", [116, 79], High, Medium,
     [Check::Built(script)]);
 
 const RESPONSES: &[&str] = &[
-    "HttpResponse", "HTMLResponse", "make_response", "Response", "write", "HttpResponseBadRequest", "HttpResponseNotFound",
-    "HttpResponseForbidden", "HttpResponseServerError", "send",
+    "HttpResponse",
+    "HTMLResponse",
+    "make_response",
+    "Response",
+    "write",
+    "HttpResponseBadRequest",
+    "HttpResponseNotFound",
+    "HttpResponseForbidden",
+    "HttpResponseServerError",
+    "send",
 ];
 
 const SOURCES: u32 = taint::PARAM | taint::REQUEST | taint::INPUT | taint::NET;
@@ -83,12 +91,15 @@ fn returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
 }
 
 fn responded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let Some(body) = call.args.first().or_else(|| call.keyword("content")).or_else(|| call.keyword("response")) else { return };
+    let Some(body) = call.args.first().or_else(|| call.keyword("content")).or_else(|| call.keyword("response")) else {
+        return;
+    };
     let kind = call.keyword("content_type").or_else(|| call.keyword("mimetype")).or_else(|| call.keyword("media_type"));
     if kind.is_some_and(|k| !k.text().contains("html")) {
         return;
     }
-    let response = call.name.starts_with("Http") || matches!(call.name, "HTMLResponse" | "make_response")
+    let response = call.name.starts_with("Http")
+        || matches!(call.name, "HTMLResponse" | "make_response")
         || call.name == "Response" && call.under(&["flask.", "werkzeug.", "webob."]);
     let direct = response
         && cx.dirty(body, taint::REQUEST, clean::HTML)
@@ -155,7 +166,10 @@ fn engine<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 fn template<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(source) = call.args.first().or_else(|| call.keyword("source")) else { return };
     let engine = match call.name {
-        "Template" => call.under(&["jinja2.", "mako.", "django.template", "tornado.template"]) || call.path.as_ref() == "Template" && !cx.imports.binds("Template"),
+        "Template" => {
+            call.under(&["jinja2.", "mako.", "django.template", "tornado.template"])
+                || call.path.as_ref() == "Template" && !cx.imports.binds("Template")
+        }
         _ => true,
     };
     if engine && cx.dirty(source, taint::PARAM | taint::OUTSIDE, clean::NOTHING | clean::CODE) {
@@ -172,8 +186,12 @@ fn safe_filter<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(source) = call.args.first() else { return };
     let text = source.text();
     let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let filtered = compact.contains("|safe}}") || compact.contains("|safe|") || compact.contains("{%autoescapefalse") || compact.contains("{%autoescapeoff");
-    let passed = call.keywords.iter().any(|(_, v)| v.dynamic()) || call.name != "render_template_string" || call.args.len() > 1;
+    let filtered = compact.contains("|safe}}")
+        || compact.contains("|safe|")
+        || compact.contains("{%autoescapefalse")
+        || compact.contains("{%autoescapeoff");
+    let passed =
+        call.keywords.iter().any(|(_, v)| v.dynamic()) || call.name != "render_template_string" || call.args.len() > 1;
     if filtered && passed {
         cx.report(&SAFE_FILTER, call.range);
     }
@@ -183,7 +201,8 @@ fn safe_filter<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 fn scripted<'a>(_cx: &Engine<'a>, value: &Value<'a>) -> bool {
     let text = value.text();
     let Some(open) = text.find("<script") else { return false };
-    text.find(HOLE).is_some_and(|h| h > open) && text[..text.find(HOLE).unwrap_or(0)].rfind("</script").is_none_or(|c| c < open)
+    text.find(HOLE).is_some_and(|h| h > open)
+        && text[..text.find(HOLE).unwrap_or(0)].rfind("</script").is_none_or(|c| c < open)
 }
 
 fn script<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {

@@ -45,20 +45,39 @@ rule!(CSV, "formula-injection", [1236, 74], Medium, Low,
     [Check::Call(&["writerow", "writerows"], csv)]);
 
 const LDAP_CALLS: &[&str] = &[
-    "search", "search_s", "search_st", "search_ext", "search_ext_s", "searchAsync", "bind", "simple_bind_s", "simple_bind",
-    "bind_s", "modify_s", "delete_s", "paged_search", "add_s",
+    "search",
+    "search_s",
+    "search_st",
+    "search_ext",
+    "search_ext_s",
+    "searchAsync",
+    "bind",
+    "simple_bind_s",
+    "simple_bind",
+    "bind_s",
+    "modify_s",
+    "delete_s",
+    "paged_search",
+    "add_s",
 ];
 
 /// `(name=value)` or `ou=people,dc=..`
 fn is_filter(text: &str) -> bool {
-    let filter = text.contains('=') && (text.contains("(\0") || text.contains("=\0") || text.contains("=*\0")) && text.contains('(');
-    let name = ["uid=", "cn=", "ou=", "dc="].iter().any(|p| text.to_ascii_lowercase().contains(p)) && text.contains("=\0");
+    let filter = text.contains('=')
+        && (text.contains("(\0") || text.contains("=\0") || text.contains("=*\0"))
+        && text.contains('(');
+    let name =
+        ["uid=", "cn=", "ou=", "dc="].iter().any(|p| text.to_ascii_lowercase().contains(p)) && text.contains("=\0");
     filter || name
 }
 
 fn ldap<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     for value in call.values() {
-        if value.built() && is_filter(value.text()) && !super::sql::starts_as_sql(value.text()) && cx.open(value, clean::LDAP) {
+        if value.built()
+            && is_filter(value.text())
+            && !super::sql::starts_as_sql(value.text())
+            && cx.open(value, clean::LDAP)
+        {
             cx.report_from(&LDAP, call.range, Some(value));
             return;
         }
@@ -71,15 +90,26 @@ fn xpath<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let path = text.contains('/') || text.contains('[') || text.contains('@');
     let certain = matches!(call.name, "xpath" | "XPath" | "ETXPath");
     if expression.built() && path && (certain || text.contains('[')) && cx.open(expression, clean::XPATH)
-        || call.name == "xpath" && expression.text.is_none() && cx.dirty(expression, taint::REQUEST | taint::INPUT, clean::XPATH)
+        || call.name == "xpath"
+            && expression.text.is_none()
+            && cx.dirty(expression, taint::REQUEST | taint::INPUT, clean::XPATH)
     {
         cx.report_from(&XPATH, call.range, Some(expression));
     }
 }
 
 const MONGO_CALLS: &[&str] = &[
-    "find", "find_one", "find_one_and_update", "find_one_and_delete", "delete_one", "delete_many", "update_one",
-    "update_many", "count_documents", "aggregate", "replace_one",
+    "find",
+    "find_one",
+    "find_one_and_update",
+    "find_one_and_delete",
+    "delete_one",
+    "delete_many",
+    "update_one",
+    "update_many",
+    "count_documents",
+    "aggregate",
+    "replace_one",
 ];
 
 fn mongo<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -147,7 +177,8 @@ fn mail<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn csv<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let writer = call.path.contains("csv.writer()") || call.path.contains("csv.DictWriter()") || call.path.contains("writer");
+    let writer =
+        call.path.contains("csv.writer()") || call.path.contains("csv.DictWriter()") || call.path.contains("writer");
     let Some(row) = call.args.first() else { return };
     if writer && cx.dirty(row, taint::PARAM | taint::REQUEST | taint::NET, clean::FORMULA) {
         cx.report_from(&CSV, call.range, Some(row));

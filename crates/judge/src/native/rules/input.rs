@@ -33,16 +33,58 @@ fn is_host(text: &str) -> bool {
     text.contains('.')
         && !text.starts_with('.')
         && !text.contains(['/', ' ', '@', '\0'])
-        && text.rsplit('.').next().is_some_and(|tld| (2..=6).contains(&tld.len()) && tld.bytes().all(|b| b.is_ascii_lowercase()))
-        && !matches!(text.rsplit('.').next(), Some("py" | "txt" | "html" | "json" | "csv" | "xml" | "jpg" | "png" | "gz" | "zip" | "exe" | "php" | "log" | "sh" | "ini" | "yml" | "yaml" | "md" | "pdf" | "js" | "css" | "conf" | "cfg"))
+        && text
+            .rsplit('.')
+            .next()
+            .is_some_and(|tld| (2..=6).contains(&tld.len()) && tld.bytes().all(|b| b.is_ascii_lowercase()))
+        && !matches!(
+            text.rsplit('.').next(),
+            Some(
+                "py" | "txt"
+                    | "html"
+                    | "json"
+                    | "csv"
+                    | "xml"
+                    | "jpg"
+                    | "png"
+                    | "gz"
+                    | "zip"
+                    | "exe"
+                    | "php"
+                    | "log"
+                    | "sh"
+                    | "ini"
+                    | "yml"
+                    | "yaml"
+                    | "md"
+                    | "pdf"
+                    | "js"
+                    | "css"
+                    | "conf"
+                    | "cfg"
+            )
+        )
 }
 
 fn contains<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
     let host = compare.left.as_str().is_some_and(is_host);
     let container = compare.right.dynamic() && !compare.right_expr.is_list_expr();
-    let address = names::mentions(names::last(compare.right_expr), &["url", "link", "uri", "address", "href", "host", "origin", "referer", "referrer", "domain", "netloc", "target", "location", "redirect"])
-        || names::mentions(cx.function_name(), &["url", "link", "site", "host", "domain", "origin", "us", "internal"]);
-    if matches!(compare.op, CmpOp::In | CmpOp::NotIn) && host && container && address && compare.right.from(taint::FOREIGN) {
+    let address = names::mentions(
+        names::last(compare.right_expr),
+        &[
+            "url", "link", "uri", "address", "href", "host", "origin", "referer", "referrer", "domain", "netloc",
+            "target", "location", "redirect",
+        ],
+    ) || names::mentions(
+        cx.function_name(),
+        &["url", "link", "site", "host", "domain", "origin", "us", "internal"],
+    );
+    if matches!(compare.op, CmpOp::In | CmpOp::NotIn)
+        && host
+        && container
+        && address
+        && compare.right.from(taint::FOREIGN)
+    {
         cx.report(&SUBSTRING, compare.range);
     }
 }
@@ -59,7 +101,13 @@ fn prefix<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         Expr::Attribute(a) => names::last(&a.value),
         _ => "",
     };
-    let address = names::mentions(named, &["url", "link", "uri", "address", "href", "host", "origin", "referer", "target", "location", "netloc", "hostname", "domain", "redirect"]);
+    let address = names::mentions(
+        named,
+        &[
+            "url", "link", "uri", "address", "href", "host", "origin", "referer", "target", "location", "netloc",
+            "hostname", "domain", "redirect",
+        ],
+    );
     if weak && address && receiver.from(taint::FOREIGN) && !named.contains("mail") {
         cx.report(&SUBSTRING, call.range);
     }
@@ -76,14 +124,53 @@ fn listed<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
         _ => return,
     };
     let lower = !entries.is_empty()
-        && entries.iter().all(|e| e.as_string_literal_expr().is_some_and(|s| {
-            let text = s.value.to_str();
-            text.chars().any(char::is_alphabetic) && text == text.to_lowercase()
-        }));
+        && entries.iter().all(|e| {
+            e.as_string_literal_expr().is_some_and(|s| {
+                let text = s.value.to_str();
+                text.chars().any(char::is_alphabetic) && text == text.to_lowercase()
+            })
+        });
     let list = names::last(compare.right_expr);
     let function = cx.function_name();
-    let forbids = names::mentions(list, &["blocked", "forbidden", "denied", "reserved", "banned", "blacklist", "protected", "disallowed", "bad", "script", "system", "staff", "blocklist", "denylist", "dangerous"])
-        && names::mentions(function, &["blocked", "forbidden", "reserved", "protected", "reject", "script", "executable", "denied", "banned", "system", "taken", "allowed", "not", "bad", "is"]);
+    let forbids = names::mentions(
+        list,
+        &[
+            "blocked",
+            "forbidden",
+            "denied",
+            "reserved",
+            "banned",
+            "blacklist",
+            "protected",
+            "disallowed",
+            "bad",
+            "script",
+            "system",
+            "staff",
+            "blocklist",
+            "denylist",
+            "dangerous",
+        ],
+    ) && names::mentions(
+        function,
+        &[
+            "blocked",
+            "forbidden",
+            "reserved",
+            "protected",
+            "reject",
+            "script",
+            "executable",
+            "denied",
+            "banned",
+            "system",
+            "taken",
+            "allowed",
+            "not",
+            "bad",
+            "is",
+        ],
+    );
     if lower && forbids && cx.dirty(&compare.left, taint::PARAM | taint::REQUEST, clean::CASE) {
         cx.report(&CASE, compare.range);
     }

@@ -42,12 +42,18 @@ fn counted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let converted = match bound.expr.map(|e| cx.resolve(e)) {
         Some(Expr::Call(convert)) => {
             names::last(&convert.func) == "int"
-                && convert.arguments.args.iter().all(|a| matches!(a, Expr::Name(_) | Expr::Subscript(_) | Expr::Call(_)))
+                && convert
+                    .arguments
+                    .args
+                    .iter()
+                    .all(|a| matches!(a, Expr::Name(_) | Expr::Subscript(_) | Expr::Call(_)))
                 || cx.text(convert).contains("type=int")
         }
         _ => false,
     };
-    if cx.dirty(bound, taint::REQUEST, clean::LIMIT) || converted && cx.dirty(bound, taint::PARAM | taint::INPUT | taint::NET, clean::LIMIT) {
+    if cx.dirty(bound, taint::REQUEST, clean::LIMIT)
+        || converted && cx.dirty(bound, taint::PARAM | taint::INPUT | taint::NET, clean::LIMIT)
+    {
         cx.report_from(&COUNT, call.range, Some(bound));
     }
 }
@@ -57,7 +63,13 @@ fn repeated<'a>(cx: &mut Engine<'a>, binary: &Binary<'a>) {
         return;
     }
     let sequence = |v: &crate::native::value::Value<'a>| v.text.is_some() || v.expr.is_some_and(Expr::is_list_expr);
-    let pair = if sequence(&binary.left) { Some(&binary.right) } else if sequence(&binary.right) { Some(&binary.left) } else { None };
+    let pair = if sequence(&binary.left) {
+        Some(&binary.right)
+    } else if sequence(&binary.right) {
+        Some(&binary.left)
+    } else {
+        None
+    };
     if let Some(count) = pair
         && cx.dirty(count, taint::REQUEST, clean::LIMIT)
         && count.text.is_none()
@@ -75,15 +87,22 @@ fn whole<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let body = match call.expr.func.as_ref() {
         Expr::Attribute(a) => {
             let source = cx.text(a.value.as_ref());
-            source.contains("wsgi.input") || source.ends_with(".rfile") || source.ends_with("request.stream")
+            source.contains("wsgi.input")
+                || source.ends_with(".rfile")
+                || source.ends_with("request.stream")
                 || object.contains("wsgi.input")
                 || names::mentions(source, &["stream", "body", "rfile"])
                     && a.value.is_name_expr()
-                    && names::mentions(cx.function_name(), &["body", "request", "post", "event", "json", "upload", "payload"])
+                    && names::mentions(
+                        cx.function_name(),
+                        &["body", "request", "post", "event", "json", "upload", "payload"],
+                    )
         }
         _ => false,
     };
-    let limited = ["MAX_", "max_size", "limit", "Content-Length", "content_length", "CONTENT_LENGTH"].iter().any(|w| text.contains(w));
+    let limited = ["MAX_", "max_size", "limit", "Content-Length", "content_length", "CONTENT_LENGTH"]
+        .iter()
+        .any(|w| text.contains(w));
     if body && !limited {
         cx.report(&READ_ALL, call.range);
     }
@@ -114,7 +133,10 @@ fn endless<'a>(cx: &mut Engine<'a>, stmt: &'a Stmt) {
             format!("{name} and "),
         ];
         // An exception of its own ends the loop as well, unless the read never raises.
-        if reads && !noticed.iter().any(|n| body.contains(n.as_str())) && (body.contains("==") || body.contains("in ") || body.contains("startswith")) {
+        if reads
+            && !noticed.iter().any(|n| body.contains(n.as_str()))
+            && (body.contains("==") || body.contains("in ") || body.contains("startswith"))
+        {
             cx.report(&ENDLESS, assign.range());
         }
     }

@@ -25,7 +25,8 @@ const METHODS: &[&str] = &["debug", "info", "warning", "warn", "error", "critica
 /// Whether a call writes to a log.
 fn is_log(call: &Call<'_>) -> bool {
     let object = call.path.rsplit_once('.').map_or("", |(o, _)| o).to_ascii_lowercase();
-    call.name != "msg" && (object.contains("log") || object.ends_with("_logger")) || call.path.as_ref() == "syslog.syslog"
+    call.name != "msg" && (object.contains("log") || object.ends_with("_logger"))
+        || call.path.as_ref() == "syslog.syslog"
 }
 
 fn logged<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -116,16 +117,19 @@ fn secret_within<'a>(cx: &mut Engine<'a>, expr: &'a Expr, depth: usize) -> Optio
         Expr::BinOp(op) => secret_within(cx, &op.left, depth).or_else(|| secret_within(cx, &op.right, depth)),
         Expr::Tuple(t) => t.elts.iter().find_map(|e| secret_within(cx, e, depth)),
         Expr::Dict(d) => d.items.iter().find_map(|i| secret_within(cx, &i.value, depth)),
-        Expr::Call(call) if matches!(names::last(&call.func), "format" | "str" | "repr" | "decode" | "encode" | "dict") => call
-            .arguments
-            .args
-            .iter()
-            .chain(call.arguments.keywords.iter().map(|k| &k.value))
-            .find_map(|a| secret_within(cx, a, depth))
-            .or_else(|| match call.func.as_ref() {
-                Expr::Attribute(a) => secret_within(cx, &a.value, depth),
-                _ => None,
-            }),
+        Expr::Call(call)
+            if matches!(names::last(&call.func), "format" | "str" | "repr" | "decode" | "encode" | "dict") =>
+        {
+            call.arguments
+                .args
+                .iter()
+                .chain(call.arguments.keywords.iter().map(|k| &k.value))
+                .find_map(|a| secret_within(cx, a, depth))
+                .or_else(|| match call.func.as_ref() {
+                    Expr::Attribute(a) => secret_within(cx, &a.value, depth),
+                    _ => None,
+                })
+        }
         _ => None,
     }
 }
@@ -135,10 +139,11 @@ pub(super) fn about(name: &str) -> bool {
     names::mentions(
         name,
         &[
-            "id", "type", "name", "length", "len", "count", "hash", "hashed", "digest", "url", "uri", "path", "file", "field",
-            "expiry", "expire", "expires", "ttl", "policy", "rule", "min", "max", "public", "salt", "label", "prompt", "size",
-            "form", "template", "reset", "status", "number", "index", "limit", "usage", "pattern", "regex", "env", "var",
-            "error", "message", "kind", "class", "header", "param", "prefix", "endpoint", "column", "tokens", "at", "sha256",
+            "id", "type", "name", "length", "len", "count", "hash", "hashed", "digest", "url", "uri", "path", "file",
+            "field", "expiry", "expire", "expires", "ttl", "policy", "rule", "min", "max", "public", "salt", "label",
+            "prompt", "size", "form", "template", "reset", "status", "number", "index", "limit", "usage", "pattern",
+            "regex", "env", "var", "error", "message", "kind", "class", "header", "param", "prefix", "endpoint",
+            "column", "tokens", "at", "sha256",
         ],
     ) || name.ends_with("tokens")
 }

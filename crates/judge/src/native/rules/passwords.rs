@@ -51,8 +51,14 @@ fn password_within(expr: &Expr, depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return false };
     match expr {
         Expr::Name(_) => names::mentions(names::last(expr), PASSWORD) && !super::logs::about(names::last(expr)),
-        Expr::Attribute(a) => names::mentions(a.attr.as_str(), PASSWORD) && !super::logs::about(a.attr.as_str()) || password_within(&a.value, depth),
-        Expr::Subscript(s) => s.slice.as_string_literal_expr().is_some_and(|k| names::mentions(k.value.to_str(), PASSWORD)) || password_within(&s.value, depth),
+        Expr::Attribute(a) => {
+            names::mentions(a.attr.as_str(), PASSWORD) && !super::logs::about(a.attr.as_str())
+                || password_within(&a.value, depth)
+        }
+        Expr::Subscript(s) => {
+            s.slice.as_string_literal_expr().is_some_and(|k| names::mentions(k.value.to_str(), PASSWORD))
+                || password_within(&s.value, depth)
+        }
         Expr::BinOp(op) => password_within(&op.left, depth) || password_within(&op.right, depth),
         Expr::Call(call) => {
             call.arguments.args.iter().any(|a| password_within(a, depth))
@@ -67,12 +73,16 @@ fn password_within(expr: &Expr, depth: usize) -> bool {
 }
 
 fn hashed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let fast = call.under(&["hashlib."]) && call.receiver.as_ref().is_some_and(|r| r.path() == "hashlib" || call.name == "update");
-    let Some(data) = call.expr.arguments.args.iter().nth(usize::from(call.path.as_ref() == "hashlib.new")) else { return };
+    let fast = call.under(&["hashlib."])
+        && call.receiver.as_ref().is_some_and(|r| r.path() == "hashlib" || call.name == "update");
+    let Some(data) = call.expr.arguments.args.get(usize::from(call.path.as_ref() == "hashlib.new")) else { return };
     let function = names::mentions(cx.function_name(), &["password", "passwd", "pwd"]);
     // Names may be neutral in a function that says what it does.
     let plain = function && cx.peek(data).from(taint::PARAM);
-    let prehash = cx.function_text().contains("pbkdf2") || cx.function_text().contains("bcrypt") || cx.function_text().contains("scrypt") || cx.function_text().contains("argon");
+    let prehash = cx.function_text().contains("pbkdf2")
+        || cx.function_text().contains("bcrypt")
+        || cx.function_text().contains("scrypt")
+        || cx.function_text().contains("argon");
     if fast && !prehash && (reads_password(data) || plain || seems_password(cx, data)) {
         cx.report(&FAST_HASH, call.range);
     }
@@ -80,7 +90,11 @@ fn hashed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 /// A secret hashed with a salt by a function that makes hashes: a password under another name.
 fn seems_password<'a>(cx: &mut Engine<'a>, data: &'a Expr) -> bool {
-    let function = names::mentions(cx.function_name(), &["hash"]) && !names::mentions(cx.function_name(), &["file", "package", "archive", "release", "content", "data", "bytes", "path", "block", "key"]);
+    let function = names::mentions(cx.function_name(), &["hash"])
+        && !names::mentions(
+            cx.function_name(),
+            &["file", "package", "archive", "release", "content", "data", "bytes", "path", "block", "key"],
+        );
     let text = cx.text(data);
     let salted = names::words(text).any(|w| w == "salt" || w == "seed");
     function && salted && cx.peek(data).from(taint::PARAM)
@@ -89,12 +103,19 @@ fn seems_password<'a>(cx: &mut Engine<'a>, data: &'a Expr) -> bool {
 fn salted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let salt = match call.name {
         "pbkdf2_hmac" => call.arg(2, "salt"),
-        "scrypt" | "PBKDF2HMAC" | "Scrypt" | "hash_secret_raw" => call.keyword("salt").or_else(|| if call.name == "Scrypt" { call.args.first() } else { None }),
+        "scrypt" | "PBKDF2HMAC" | "Scrypt" | "hash_secret_raw" => {
+            call.keyword("salt").or_else(|| if call.name == "Scrypt" { call.args.first() } else { None })
+        }
         "PBKDF2" | "hashpw" | "crypt" => call.args.get(1).or_else(|| call.keyword("salt")),
         "kdf" => call.keyword("salt"),
-        _ => call.keyword("salt").filter(|_| call.path.contains("argon2") || call.path.contains("pbkdf2") || call.path.contains("bcrypt")),
+        _ => call
+            .keyword("salt")
+            .filter(|_| call.path.contains("argon2") || call.path.contains("pbkdf2") || call.path.contains("bcrypt")),
     };
-    if salt.is_some_and(|s| !s.dynamic() && (s.text.is_some() || s.path.is_some() || s.expr.is_some_and(|e| e.is_call_expr() || e.is_bin_op_expr()))) {
+    if salt.is_some_and(|s| {
+        !s.dynamic()
+            && (s.text.is_some() || s.path.is_some() || s.expr.is_some_and(|e| e.is_call_expr() || e.is_bin_op_expr()))
+    }) {
         cx.report(&FIXED_SALT, call.range);
     }
 }
@@ -137,7 +158,8 @@ fn stored<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let insert = match call.name {
         "execute" | "executemany" => call.args.first().is_some_and(|q| {
             let lower = q.text().to_ascii_lowercase();
-            lower.trim_start().starts_with("insert") || lower.trim_start().starts_with("update") && lower.contains(" set ")
+            lower.trim_start().starts_with("insert")
+                || lower.trim_start().starts_with("update") && lower.contains(" set ")
         }),
         "insert" | "insert_one" | "insert_many" => true,
         "create" => call.path.contains(".objects"),
@@ -170,7 +192,11 @@ fn stored<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             for (column, value) in columns.iter().zip(&values.elts) {
                 let password = (names::mentions(column, PASSWORD) || column == "secret") && !super::logs::about(column);
                 let known = cx.peek(value);
-                if password && value.is_name_expr() && known.from(taint::FOREIGN) && cx.clean(&known) & clean::OPAQUE == 0 {
+                if password
+                    && value.is_name_expr()
+                    && known.from(taint::FOREIGN)
+                    && cx.clean(&known) & clean::OPAQUE == 0
+                {
                     found = Some(value.range());
                 }
             }

@@ -33,9 +33,41 @@ rule!(DOTFILES, "serves-hidden-files", [552, 538, 548], Medium, Medium,
     [Check::Call(&["send_from_directory"], served)]);
 
 const SINKS: &[&str] = &[
-    "open", "remove", "unlink", "listdir", "scandir", "rmdir", "rmtree", "copy", "copyfile", "copy2", "move", "rename",
-    "send_file", "FileResponse", "read_text", "write_text", "read_bytes", "write_bytes", "iterdir", "glob", "makedirs", "mkdir", "rglob",
-    "removedirs", "stat", "getsize", "replace", "loadtxt", "read_csv", "imread", "static_file", "serve_file", "chdir", "touch", "walk",
+    "open",
+    "remove",
+    "unlink",
+    "listdir",
+    "scandir",
+    "rmdir",
+    "rmtree",
+    "copy",
+    "copyfile",
+    "copy2",
+    "move",
+    "rename",
+    "send_file",
+    "FileResponse",
+    "read_text",
+    "write_text",
+    "read_bytes",
+    "write_bytes",
+    "iterdir",
+    "glob",
+    "makedirs",
+    "mkdir",
+    "rglob",
+    "removedirs",
+    "stat",
+    "getsize",
+    "replace",
+    "loadtxt",
+    "read_csv",
+    "imread",
+    "static_file",
+    "serve_file",
+    "chdir",
+    "touch",
+    "walk",
 ];
 
 fn foreign<'a>(cx: &Engine<'a>, value: &Value<'a>) -> bool {
@@ -60,16 +92,60 @@ fn own_base(value: &Value<'_>) -> bool {
 fn opened<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let method = matches!(
         call.name,
-        "read_text" | "write_text" | "read_bytes" | "write_bytes" | "iterdir" | "unlink" | "open" | "rmdir" | "mkdir"
-            | "touch" | "glob" | "rglob" | "replace" | "rename" | "stat"
+        "read_text"
+            | "write_text"
+            | "read_bytes"
+            | "write_bytes"
+            | "iterdir"
+            | "unlink"
+            | "open"
+            | "rmdir"
+            | "mkdir"
+            | "touch"
+            | "glob"
+            | "rglob"
+            | "replace"
+            | "rename"
+            | "stat"
     );
     let module = call.is(&[
-        "open", "io.open", "codecs.open", "os.open", "gzip.open", "os.remove", "os.unlink", "os.listdir", "os.scandir",
-        "os.rmdir", "shutil.rmtree", "shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "os.rename",
-        "os.replace", "flask.send_file", "os.makedirs", "os.mkdir", "os.removedirs", "os.stat", "os.path.getsize",
-        "starlette.responses.FileResponse", "fastapi.responses.FileResponse", "django.http.FileResponse", "os.chdir",
-        "bottle.static_file", "cherrypy.lib.static.serve_file", "aiohttp.web.FileResponse", "web.FileResponse", "aiofiles.open",
-        "pandas.read_csv", "numpy.loadtxt", "cv2.imread", "os.walk", "tarfile.open",
+        "open",
+        "io.open",
+        "codecs.open",
+        "os.open",
+        "gzip.open",
+        "os.remove",
+        "os.unlink",
+        "os.listdir",
+        "os.scandir",
+        "os.rmdir",
+        "shutil.rmtree",
+        "shutil.copy",
+        "shutil.copyfile",
+        "shutil.copy2",
+        "shutil.move",
+        "os.rename",
+        "os.replace",
+        "flask.send_file",
+        "os.makedirs",
+        "os.mkdir",
+        "os.removedirs",
+        "os.stat",
+        "os.path.getsize",
+        "starlette.responses.FileResponse",
+        "fastapi.responses.FileResponse",
+        "django.http.FileResponse",
+        "os.chdir",
+        "bottle.static_file",
+        "cherrypy.lib.static.serve_file",
+        "aiohttp.web.FileResponse",
+        "web.FileResponse",
+        "aiofiles.open",
+        "pandas.read_csv",
+        "numpy.loadtxt",
+        "cv2.imread",
+        "os.walk",
+        "tarfile.open",
     ]) || matches!(call.name, "send_file" | "FileResponse");
     let value = if module {
         call.args.first().or_else(|| call.keyword("path")).or_else(|| call.keyword("file"))
@@ -79,8 +155,11 @@ fn opened<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         None
     };
     let made = matches!(call.name, "makedirs" | "mkdir" | "stat" | "getsize");
-    for value in value.into_iter().chain(call.args.get(1).filter(|_| module && matches!(call.name, "copy" | "copyfile" | "move" | "rename"))) {
-        if foreign(cx, value) && !(made && !value.from(taint::REQUEST)) && !value.path().contains("request.files") {
+    for value in value
+        .into_iter()
+        .chain(call.args.get(1).filter(|_| module && matches!(call.name, "copy" | "copyfile" | "move" | "rename")))
+    {
+        if foreign(cx, value) && (!made || value.from(taint::REQUEST)) && !value.path().contains("request.files") {
             cx.report_from(&TRAVERSAL, call.range, Some(value));
             return;
         }
@@ -107,7 +186,11 @@ fn uploaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         };
         // `secure_filename` settles the folder; the extension stays the client's.
         let extension = cx.clean(target) & clean::EXTENSION != 0 || checks_extension(cx.function_text());
-        if upload && named && !(extension && cx.clean(target) & clean::PATH != 0) && target.from(taint::REQUEST | taint::PARAM) {
+        if upload
+            && named
+            && !(extension && cx.clean(target) & clean::PATH != 0)
+            && target.from(taint::REQUEST | taint::PARAM)
+        {
             cx.report_from(&UPLOAD, call.range, Some(target));
         }
     }
@@ -115,7 +198,9 @@ fn uploaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 /// Whether a function looks at the extension of what it saves.
 fn checks_extension(text: &str) -> bool {
-    ["splitext", ".suffix", "rsplit(", "endswith(", "allowed_file", "ALLOWED", "content_type", "EXTENSIONS"].iter().any(|s| text.contains(s))
+    ["splitext", ".suffix", "rsplit(", "endswith(", "allowed_file", "ALLOWED", "content_type", "EXTENSIONS"]
+        .iter()
+        .any(|s| text.contains(s))
 }
 
 fn upload_opened<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -154,7 +239,11 @@ fn served<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let any_path = cx.function().is_some_and(|f| {
         f.decorators.iter().any(|(_, d)| {
             let Expr::Call(route) = d else { return false };
-            route.arguments.args.first().is_some_and(|r| r.as_string_literal_expr().is_some_and(|s| s.value.to_str().contains("<path:")))
+            route
+                .arguments
+                .args
+                .first()
+                .is_some_and(|r| r.as_string_literal_expr().is_some_and(|s| s.value.to_str().contains("<path:")))
         })
     });
     if any_path && call.args.get(1).is_some_and(|n| cx.dirty(n, taint::REQUEST, clean::PATH)) {

@@ -27,13 +27,40 @@ rule!(PREDICTABLE, "predictable-token", [340, 330, 640, 341, 338], High, Medium,
 
 /// Words of things that must not be guessed.
 const GUESSED: &[&str] = &[
-    "token", "password", "passwd", "pwd", "secret", "key", "apikey", "otp", "pin", "code", "nonce", "salt", "session",
-    "sessionid", "csrf", "captcha", "passphrase", "voucher", "coupon", "iv", "cookie", "activation", "confirmation", "reset", "sid",
-    "invite", "invitation",
+    "token",
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "key",
+    "apikey",
+    "otp",
+    "pin",
+    "code",
+    "nonce",
+    "salt",
+    "session",
+    "sessionid",
+    "csrf",
+    "captcha",
+    "passphrase",
+    "voucher",
+    "coupon",
+    "iv",
+    "cookie",
+    "activation",
+    "confirmation",
+    "reset",
+    "sid",
+    "invite",
+    "invitation",
 ];
 
 /// Words of things that look like those and may be guessed.
-const HARMLESS: &[&str] = &["color", "test", "sample", "dice", "quiz", "demo", "seed", "keyboard", "shuffle", "words", "zip", "area", "country", "exit", "status", "error"];
+const HARMLESS: &[&str] = &[
+    "color", "test", "sample", "dice", "quiz", "demo", "seed", "keyboard", "shuffle", "words", "zip", "area",
+    "country", "exit", "status", "error",
+];
 
 fn guessed(name: &str) -> bool {
     names::mentions(name, GUESSED) && !names::mentions(name, HARMLESS)
@@ -44,8 +71,22 @@ fn drawn<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let weak = path.strip_prefix("random.").or_else(|| path.strip_prefix("numpy.random.")).is_some_and(|f| {
         matches!(
             f,
-            "random" | "randint" | "randrange" | "choice" | "choices" | "sample" | "getrandbits" | "shuffle" | "uniform" | "randbytes" | "bytes"
-                | "Random().choice" | "Random().randint" | "Random().choices" | "Random().randrange" | "Random().getrandbits"
+            "random"
+                | "randint"
+                | "randrange"
+                | "choice"
+                | "choices"
+                | "sample"
+                | "getrandbits"
+                | "shuffle"
+                | "uniform"
+                | "randbytes"
+                | "bytes"
+                | "Random().choice"
+                | "Random().randint"
+                | "Random().choices"
+                | "Random().randrange"
+                | "Random().getrandbits"
         )
     });
     if weak && guessed(cx.function_name()) {
@@ -66,11 +107,29 @@ fn short<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 /// Words of tokens that stand for permission.
-const TOKENS: &[&str] = &["token", "reset", "forgot", "recover", "recovery", "secret", "session", "sessionid", "invite", "key", "otp", "csrf", "link", "code", "nonce", "ticket"];
+const TOKENS: &[&str] = &[
+    "token",
+    "reset",
+    "forgot",
+    "recover",
+    "recovery",
+    "secret",
+    "session",
+    "sessionid",
+    "invite",
+    "key",
+    "otp",
+    "csrf",
+    "link",
+    "code",
+    "nonce",
+    "ticket",
+];
 
 fn predictable<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let function = cx.function_name();
-    let issues = names::mentions(function, TOKENS) && !names::mentions(function, &["cache", "hash", "check", "verify", "file", "digest", "sign", "etag"]);
+    let issues = names::mentions(function, TOKENS)
+        && !names::mentions(function, &["cache", "hash", "check", "verify", "file", "digest", "sign", "etag"]);
     if matches!(call.path.as_ref(), "uuid.uuid1" | "uuid1") {
         if issues || !cx.imports.any() {
             cx.report(&PREDICTABLE, call.range);
@@ -84,7 +143,9 @@ fn predictable<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let input: Vec<_> = call.args.iter().filter(|a| a.path.is_some() || a.dynamic()).collect();
     let secret = call.expr.arguments.args.iter().any(|a| {
         let text = cx.text(a).to_ascii_lowercase();
-        ["secret", "password", "key", "salt", "token", "urandom", "secrets.", "private"].iter().any(|w| text.contains(w))
+        ["secret", "password", "key", "salt", "token", "urandom", "secrets.", "private"]
+            .iter()
+            .any(|w| text.contains(w))
     });
     let known = input.iter().any(|a| a.from(taint::PARAM | taint::CLOCK | taint::RANDOM));
     if known && !secret {

@@ -28,7 +28,8 @@ rule!(FOREIGN, "foreign-pattern", [1333, 730, 400, 625], Medium, Medium,
 const FUNCTIONS: &[&str] = &["compile", "match", "search", "fullmatch", "findall", "finditer", "sub", "subn", "split"];
 
 fn is_re(call: &Call<'_>) -> bool {
-    call.receiver.as_ref().is_some_and(|r| matches!(r.path(), "re" | "regex")) || call.under(&["re."]) && !call.path.contains("()")
+    call.receiver.as_ref().is_some_and(|r| matches!(r.path(), "re" | "regex"))
+        || call.under(&["re."]) && !call.path.contains("()")
 }
 
 fn open_end<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -38,12 +39,29 @@ fn open_end<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(pattern) = call.args.first().and_then(|p| p.as_str()) else { return };
     // A validator answers yes or no: by its name, and by what it does with the match.
     let validates = names::words(cx.function_name()).any(|w| {
-        matches!(w.as_str(), "is" | "valid" | "validate" | "check" | "allowed" | "accept" | "accepts" | "ok" | "verify" | "well" | "can" | "looks" | "acceptable")
+        matches!(
+            w.as_str(),
+            "is" | "valid"
+                | "validate"
+                | "check"
+                | "allowed"
+                | "accept"
+                | "accepts"
+                | "ok"
+                | "verify"
+                | "well"
+                | "can"
+                | "looks"
+                | "acceptable"
+        )
     });
     let after = &cx.source[usize::from(call.range.end())..];
-    let asked = after.starts_with(" is not None") || after.starts_with(" is None") || cx.source[..usize::from(call.range.start())].ends_with("bool(");
+    let asked = after.starts_with(" is not None")
+        || after.starts_with(" is None")
+        || cx.source[..usize::from(call.range.start())].ends_with("bool(");
     let returned = cx.source[..usize::from(call.range.start())].ends_with("return ");
-    let closed = pattern.ends_with("\\Z") || pattern.ends_with('$') || pattern.ends_with(".*") || pattern.ends_with("\\b");
+    let closed =
+        pattern.ends_with("\\Z") || pattern.ends_with('$') || pattern.ends_with(".*") || pattern.ends_with("\\b");
     if !closed && asked && (validates || returned) {
         cx.report(&UNANCHORED, call.range);
     }
@@ -70,7 +88,8 @@ fn explodes(pattern: &str) -> bool {
             b'(' if !class => open.push(i),
             b')' if !class => {
                 let start = open.pop().unwrap_or(0);
-                let repeated = matches!(bytes.get(i + 1), Some(b'+' | b'*')) || bytes[i + 1..].starts_with(b"{") && bytes[i + 1..].contains(&b',');
+                let repeated = matches!(bytes.get(i + 1), Some(b'+' | b'*'))
+                    || bytes[i + 1..].starts_with(b"{") && bytes[i + 1..].contains(&b',');
                 if repeated && ambiguous(&pattern[start + 1..i]) {
                     return true;
                 }
@@ -93,7 +112,9 @@ fn ambiguous(group: &str) -> bool {
     if alternatives.len() > 1 {
         let heads: Vec<String> = alternatives.iter().map(|a| atom(a).0.to_owned()).collect();
         let alike = heads.iter().enumerate().any(|(i, h)| heads[..i].contains(h) && !h.is_empty());
-        let overlapping = heads.iter().any(|h| h == "." || h == "\\w" || h.starts_with("[")) && heads.iter().any(|h| h == "\\d" || h == "\\w" || h.len() == 1 && h.chars().all(char::is_alphanumeric)) && heads.len() > 1;
+        let overlapping = heads.iter().any(|h| h == "." || h == "\\w" || h.starts_with("["))
+            && heads.iter().any(|h| h == "\\d" || h == "\\w" || h.len() == 1 && h.chars().all(char::is_alphanumeric))
+            && heads.len() > 1;
         if alike || overlapping || alternatives.iter().any(|a| ambiguous_sequence(a)) {
             return true;
         }
@@ -197,7 +218,9 @@ fn pattern<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !is_re(call) {
         return;
     }
-    let named = pattern.expr.is_some_and(|e| names::mentions(names::last(e), &["pattern", "regex", "regexp", "expression", "rx"]));
+    let named = pattern
+        .expr
+        .is_some_and(|e| names::mentions(names::last(e), &["pattern", "regex", "regexp", "expression", "rx"]));
     let asked = cx.dirty(pattern, taint::REQUEST | taint::INPUT, clean::REGEX);
     // A parameter called `pattern` is meant to be one.
     if asked || !named && cx.dirty(pattern, taint::PARAM, clean::REGEX) && call.name != "split" {
@@ -214,7 +237,20 @@ mod tests {
         for pattern in [r"(a+)+$", r"(\w+\s?)+", r"^(\d*)*$", r"(a|a)+", r"([a-z]+)*x", r"(?:x+)+", r"(.*)*"] {
             assert!(explodes(pattern), "{pattern}");
         }
-        for pattern in [r"\w+(\s\w+)*\s?", r"(ab)+", r"[a-z]+", r"(\d+,)+", r"(a|b)+", r"\(a+\)+", r"[(+)+]", "(", ")", "[", "\\", "(?=a+)+"] {
+        for pattern in [
+            r"\w+(\s\w+)*\s?",
+            r"(ab)+",
+            r"[a-z]+",
+            r"(\d+,)+",
+            r"(a|b)+",
+            r"\(a+\)+",
+            r"[(+)+]",
+            "(",
+            ")",
+            "[",
+            "\\",
+            "(?=a+)+",
+        ] {
             assert!(!explodes(pattern), "{pattern}");
         }
     }

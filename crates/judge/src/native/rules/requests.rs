@@ -52,8 +52,24 @@ rule!(DOWNLOAD, "unverified-download", [494, 345, 829], High, Low,
     remedy: "compare the content's digest with a known one before using it",
     [Check::Call(&["write", "write_bytes", "exec", "run", "check_call", "urlretrieve"], downloaded)]);
 
-const FETCHERS: &[&str] =
-    &["get", "post", "put", "delete", "patch", "head", "options", "request", "urlopen", "urlretrieve", "stream", "fetch", "HTTPSConnection", "HTTPConnection", "create_connection", "Request"];
+const FETCHERS: &[&str] = &[
+    "get",
+    "post",
+    "put",
+    "delete",
+    "patch",
+    "head",
+    "options",
+    "request",
+    "urlopen",
+    "urlretrieve",
+    "stream",
+    "fetch",
+    "HTTPSConnection",
+    "HTTPConnection",
+    "create_connection",
+    "Request",
+];
 
 const CLEAR: &[&str] = &["login", "FTP", "Telnet", "IMAP4", "POP3", "user", "login_plain", "pass_", "Server"];
 
@@ -70,9 +86,15 @@ fn host_open(value: &Value<'_>) -> bool {
 }
 
 fn redirected<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let Some(target) = call.args.first().or_else(|| call.keyword("url")).or_else(|| call.keyword("location")) else { return };
+    let Some(target) = call.args.first().or_else(|| call.keyword("url")).or_else(|| call.keyword("location")) else {
+        return;
+    };
     let local = target.text.as_deref().is_some_and(|t| t.starts_with('/') && !t.starts_with("/\0") && t.len() > 1);
-    if host_open(target) && !local && cx.dirty(target, taint::REQUEST | taint::INPUT, clean::URL) && !target.path().ends_with("request.path") {
+    if host_open(target)
+        && !local
+        && cx.dirty(target, taint::REQUEST | taint::INPUT, clean::URL)
+        && !target.path().ends_with("request.path")
+    {
         cx.report_from(&REDIRECT, call.range, Some(target));
     }
 }
@@ -92,7 +114,8 @@ fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !connection && !socket && !is_fetch(&call.path) {
         return;
     }
-    let url = if connection || socket { call.args.first().or_else(|| call.keyword("host")) } else { url_argument(call) };
+    let url =
+        if connection || socket { call.args.first().or_else(|| call.keyword("host")) } else { url_argument(call) };
     let Some(url) = url else { return };
     if !host_open(url) {
         return;
@@ -129,7 +152,13 @@ fn waits<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn connects<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let known = call.is(&["socket.create_connection", "http.client.HTTPConnection", "http.client.HTTPSConnection", "smtplib.SMTP", "ftplib.FTP"]);
+    let known = call.is(&[
+        "socket.create_connection",
+        "http.client.HTTPConnection",
+        "http.client.HTTPSConnection",
+        "smtplib.SMTP",
+        "ftplib.FTP",
+    ]);
     let positional = if call.name == "create_connection" { call.args.len() > 1 } else { call.args.len() > 3 };
     if known
         && call.keyword("timeout").is_none()
@@ -149,7 +178,9 @@ fn plain_url<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(url) = url_argument(call) else { return };
     let text = url.text();
     let Some(rest) = text.strip_prefix("http://") else { return };
-    let local = ["localhost", "127.", "[::1]", "0.0.0.0", "10.", "192.168.", "169.254.", "\0", "testserver"].iter().any(|h| rest.starts_with(h))
+    let local = ["localhost", "127.", "[::1]", "0.0.0.0", "10.", "192.168.", "169.254.", "\0", "testserver"]
+        .iter()
+        .any(|h| rest.starts_with(h))
         || !rest.split(['/', ':']).next().is_some_and(|h| h.contains('.'));
     if !local {
         cx.report(&CLEARTEXT, call.range);
@@ -160,7 +191,8 @@ fn plain_protocol<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let path = call.path.as_ref();
     let telnet = call.is(&["telnetlib.Telnet"]);
     let text = cx.function_text();
-    let upgraded = text.contains("starttls") || text.contains("stls") || text.contains("prot_p") || text.contains("auth_tls");
+    let upgraded =
+        text.contains("starttls") || text.contains("stls") || text.contains("prot_p") || text.contains("auth_tls");
     let login = match call.name {
         "login" => ["smtplib.SMTP().", "imaplib.IMAP4().", "ftplib.FTP()."].iter().any(|p| path.starts_with(p)),
         "user" | "pass_" => path.starts_with("poplib.POP3()."),
@@ -188,14 +220,20 @@ fn secret_query<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(url) = url_argument(call) else { return };
     let text = url.text().to_ascii_lowercase();
     let Some((_, query)) = text.split_once('?') else { return };
-    if query.split('&').any(|p| p.split_once('=').is_some_and(|(k, v)| v.contains(HOLE) && names::mentions(k, names::SECRET))) {
+    if query
+        .split('&')
+        .any(|p| p.split_once('=').is_some_and(|(k, v)| v.contains(HOLE) && names::mentions(k, names::SECRET)))
+    {
         cx.report(&SECRET_IN_URL, call.range);
     }
 }
 
 fn downloaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let text = cx.function_text();
-    if ["sha256", "sha512", "sha384", "hashlib", "compare_digest", "verify(", "signature", "checksum", "digest"].iter().any(|v| text.contains(v)) {
+    if ["sha256", "sha512", "sha384", "hashlib", "compare_digest", "verify(", "signature", "checksum", "digest"]
+        .iter()
+        .any(|v| text.contains(v))
+    {
         return;
     }
     let content = match call.name {
@@ -207,9 +245,26 @@ fn downloaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     // What is fetched from a constant address over TLS is at least what its owner put there; a given one need not be.
     let program = names::mentions(
         cx.function_name(),
-        &["plugin", "update", "module", "release", "script", "package", "install", "binary", "firmware", "installer", "upgrade", "extension", "model"],
+        &[
+            "plugin",
+            "update",
+            "module",
+            "release",
+            "script",
+            "package",
+            "install",
+            "binary",
+            "firmware",
+            "installer",
+            "upgrade",
+            "extension",
+            "model",
+        ],
     );
-    if cx.dirty(content, taint::NET, clean::VERIFIED) && (program || call.name == "exec") && content.built() == (call.name == "exec" && content.built()) {
+    if cx.dirty(content, taint::NET, clean::VERIFIED)
+        && (program || call.name == "exec")
+        && content.built() == (call.name == "exec" && content.built())
+    {
         cx.report_from(&DOWNLOAD, call.range, Some(content));
     }
 }

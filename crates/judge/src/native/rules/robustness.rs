@@ -70,11 +70,12 @@ fn default<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
             _ => false,
         };
         let name = parameter.parameter.name.as_str();
-        let changed = [".append(", ".extend(", ".add(", ".update(", ".setdefault(", ".insert(", ".pop(", ".remove(", ".clear("]
-            .iter()
-            .any(|m| text.contains(&format!("{name}{m}")))
-            || text.contains(&format!("\n    {name}[")) && text.contains("] =")
-            || text.contains(&format!("{name} += "));
+        let changed =
+            [".append(", ".extend(", ".add(", ".update(", ".setdefault(", ".insert(", ".pop(", ".remove(", ".clear("]
+                .iter()
+                .any(|m| text.contains(&format!("{name}{m}")))
+                || text.contains(&format!("\n    {name}[")) && text.contains("] =")
+                || text.contains(&format!("{name} += "));
         if mutable && changed && !text.contains(&format!("{name} = ")) {
             cx.report(&SHARED_DEFAULT, default.range());
         }

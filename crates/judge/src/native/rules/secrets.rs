@@ -47,9 +47,32 @@ rule!(TOKEN_STORED, "token-stored-clear", [312, 522, 256], Low, Low,
 
 /// Words of things that must not stand in code.
 const KEPT: &[&str] = &[
-    "password", "passwd", "pwd", "passphrase", "secret", "token", "apikey", "secretkey", "privatekey", "accesskey", "authkey",
-    "credential", "signingkey", "encryptionkey", "jwtkey", "passcode", "hmackey", "cookiesecret", "masterkey", "aeskey", "fernetkey", "cookiekey", "sharedkey",
-    "jwtsecret", "pin", "key",
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "secretkey",
+    "privatekey",
+    "accesskey",
+    "authkey",
+    "credential",
+    "signingkey",
+    "encryptionkey",
+    "jwtkey",
+    "passcode",
+    "hmackey",
+    "cookiesecret",
+    "masterkey",
+    "aeskey",
+    "fernetkey",
+    "cookiekey",
+    "sharedkey",
+    "jwtsecret",
+    "pin",
+    "key",
 ];
 
 /// Whether a constant reads like a secret and not like a placeholder, a name or a message.
@@ -61,7 +84,10 @@ fn secret_text(value: &Value<'_>) -> bool {
         && !trimmed.starts_with(['/', '.', '-'])
         && !trimmed.contains("://")
         && !trimmed.ends_with(':')
-        && !matches!(trimmed.to_ascii_lowercase().as_str(), "none" | "null" | "true" | "false" | "str" | "string" | "text" | "bearer" | "basic")
+        && !matches!(
+            trimmed.to_ascii_lowercase().as_str(),
+            "none" | "null" | "true" | "false" | "str" | "string" | "text" | "bearer" | "basic"
+        )
         && !trimmed.chars().all(|c| c == '*' || c == 'x' || c == '.')
 }
 
@@ -79,7 +105,26 @@ fn secret_name(name: &str) -> bool {
     // `key` alone is an index; `SECRET_KEY` and `signing_key` are keys.
     let only_key = names::mentions(name, &["key"]) && !names::mentions(name, &KEPT[..KEPT.len() - 1]);
     !only_key
-        || names::mentions(name, &["secret", "signing", "encryption", "aes", "hmac", "jwt", "private", "api", "auth", "master", "fernet", "crypto", "cookie", "session", "app"])
+        || names::mentions(
+            name,
+            &[
+                "secret",
+                "signing",
+                "encryption",
+                "aes",
+                "hmac",
+                "jwt",
+                "private",
+                "api",
+                "auth",
+                "master",
+                "fernet",
+                "crypto",
+                "cookie",
+                "session",
+                "app",
+            ],
+        )
 }
 
 fn assigned<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
@@ -89,7 +134,8 @@ fn assigned<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     let text = assign.value.as_str().unwrap_or("");
     let flask = matches!(assign.target, Expr::Attribute(_)) && assign.name == "secret_key";
     let configured = assign.name == "SECRET_KEY" && assign.target.is_subscript_expr();
-    let literal = assign.value.expr.is_some_and(|e| matches!(e, Expr::StringLiteral(_) | Expr::BytesLiteral(_) | Expr::Name(_)));
+    let literal =
+        assign.value.expr.is_some_and(|e| matches!(e, Expr::StringLiteral(_) | Expr::BytesLiteral(_) | Expr::Name(_)));
     if (flask || configured) && !text.is_empty() && !assign.value.dynamic()
         || literal && secret_text(&assign.value) && !names_itself(assign.name, text)
     {
@@ -102,7 +148,12 @@ fn passed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         let Some(name) = name else { continue };
         let text = value.as_str().unwrap_or("").to_owned();
         let literal = value.expr.is_some_and(|e| matches!(e, Expr::StringLiteral(_) | Expr::BytesLiteral(_)));
-        if literal && secret_name(name) && secret_text(value) && !names_itself(name, &text) && !matches!(*name, "key" | "sort_key") {
+        if literal
+            && secret_name(name)
+            && secret_text(value)
+            && !names_itself(name, &text)
+            && !matches!(*name, "key" | "sort_key")
+        {
             cx.report(&HARDCODED, call.range);
             return;
         }
@@ -113,13 +164,18 @@ fn passed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             let position = usize::from(call.path.starts_with("jwt."));
             call.args.get(position)
         }
-        path if path.ends_with("algorithms.AES") || path.ends_with("AES.new") || path.ends_with(".AESGCM") => call.args.first(),
+        path if path.ends_with("algorithms.AES") || path.ends_with("AES.new") || path.ends_with(".AESGCM") => {
+            call.args.first()
+        }
         _ => None,
     };
     if let Some(key) = keyed
         && key.expr.is_some_and(|e| matches!(e, Expr::StringLiteral(_) | Expr::BytesLiteral(_)))
         && key.as_str().is_some_and(|k| !k.is_empty())
-        && !cx.findings.iter().any(|f| std::ptr::eq(f.rule, &HARDCODED) && key.expr.is_some_and(|e| f.range.contains_range(e.range())))
+        && !cx
+            .findings
+            .iter()
+            .any(|f| std::ptr::eq(f.rule, &HARDCODED) && key.expr.is_some_and(|e| f.range.contains_range(e.range())))
     {
         cx.report(&HARDCODED, call.range);
     }
@@ -132,13 +188,20 @@ fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
     let name = names::last(compare.left_expr);
     let text = compare.right.as_str().unwrap_or("").to_owned();
     let literal = compare.right_expr.is_string_literal_expr();
-    if literal && secret_name(name) && secret_text(&compare.right) && text.len() >= 4 && !names_itself(name, &text) && compare.left.dynamic() {
+    if literal
+        && secret_name(name)
+        && secret_text(&compare.right)
+        && text.len() >= 4
+        && !names_itself(name, &text)
+        && compare.left.dynamic()
+    {
         cx.report(&HARDCODED, compare.range);
     }
 }
 
 fn defaulted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let environment = call.is(&["os.environ.get", "os.getenv", "os.environ.setdefault"]) || matches!(call.path.as_ref(), "config" | "env");
+    let environment = call.is(&["os.environ.get", "os.getenv", "os.environ.setdefault"])
+        || matches!(call.path.as_ref(), "config" | "env");
     let Some(name) = call.args.first().and_then(|n| n.as_str()) else { return };
     let Some(default) = call.args.get(1).or_else(|| call.keyword("default")) else { return };
     let secret = names::mentions(name, KEPT) && secret_name(name);
@@ -188,8 +251,16 @@ fn dataclass<'a>(cx: &mut Engine<'a>, stmt: &'a Stmt) {
 /// `dict(os.environ)` and its kin.
 fn whole_environment<'a>(cx: &Engine<'a>, expr: &'a Expr) -> bool {
     let text = cx.text(expr);
-    matches!(text, "dict(os.environ)" | "os.environ.copy()" | "os.environ.items()" | "{**os.environ}" | "os.environ" | "dict(os.environ.items())" | "sorted(os.environ.items())")
-        || text.starts_with("json.dumps(dict(os.environ)")
+    matches!(
+        text,
+        "dict(os.environ)"
+            | "os.environ.copy()"
+            | "os.environ.items()"
+            | "{**os.environ}"
+            | "os.environ"
+            | "dict(os.environ.items())"
+            | "sorted(os.environ.items())"
+    ) || text.starts_with("json.dumps(dict(os.environ)")
 }
 
 fn dumped<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
@@ -208,7 +279,8 @@ fn dumped_return<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: ruff_text_si
         Expr::Dict(d) => d.items.iter().any(|i| whole_environment(cx, &i.value)),
         Expr::Call(c) => {
             matches!(names::last(&c.func), "jsonify" | "JSONResponse" | "JsonResponse" | "dumps")
-                && (c.arguments.args.iter().any(|a| whole_environment(cx, a)) || c.arguments.keywords.iter().any(|k| whole_environment(cx, &k.value)))
+                && (c.arguments.args.iter().any(|a| whole_environment(cx, a))
+                    || c.arguments.keywords.iter().any(|k| whole_environment(cx, &k.value)))
         }
         _ => false,
     };
@@ -229,7 +301,12 @@ fn kept<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     let short_lived = ["reset", "forgot", "invite", "confirm", "csrf"];
     let short_lived = names::mentions(container, &short_lived) || names::mentions(function, &short_lived);
     let issues = names::mentions(function, &["token", "apikey", "accesskey"]);
-    if issues && !short_lived && key.path().starts_with("secrets.token_") && !key.path().contains("hashlib") && key.clean & clean::OPAQUE != 0 {
+    if issues
+        && !short_lived
+        && key.path().starts_with("secrets.token_")
+        && !key.path().contains("hashlib")
+        && key.clean & clean::OPAQUE != 0
+    {
         cx.report(&TOKEN_STORED, assign.range);
     }
 }

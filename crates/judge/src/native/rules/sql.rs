@@ -20,17 +20,53 @@ rule!(SQL_TEXT, "sql-string-building", [89, 564, 74, 943], High, Medium,
     [Check::Built(built)]);
 
 const EXECUTORS: &[&str] = &[
-    "execute", "executemany", "executescript", "raw", "extra", "text", "read_sql", "read_sql_query", "RawSQL", "mogrify",
-    "query", "execute_sql", "run_query", "exec_driver_sql", "select", "fetch", "fetchrow", "fetchval", "callproc", "sql",
-    "prepare", "copy_expert", "filter", "where", "having", "order_by", "from_statement", "fetch_all", "fetch_one",
+    "execute",
+    "executemany",
+    "executescript",
+    "raw",
+    "extra",
+    "text",
+    "read_sql",
+    "read_sql_query",
+    "RawSQL",
+    "mogrify",
+    "query",
+    "execute_sql",
+    "run_query",
+    "exec_driver_sql",
+    "select",
+    "fetch",
+    "fetchrow",
+    "fetchval",
+    "callproc",
+    "sql",
+    "prepare",
+    "copy_expert",
+    "filter",
+    "where",
+    "having",
+    "order_by",
+    "from_statement",
+    "fetch_all",
+    "fetch_one",
 ];
 
 fn executed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let Some(statement) = call.args.first().or_else(|| call.keyword("sql")).or_else(|| call.keyword("query")) else { return };
+    let Some(statement) = call.args.first().or_else(|| call.keyword("sql")).or_else(|| call.keyword("query")) else {
+        return;
+    };
     let direct = matches!(
         call.name,
-        "execute" | "executemany" | "executescript" | "raw" | "RawSQL" | "execute_sql" | "exec_driver_sql" | "read_sql"
-            | "read_sql_query" | "mogrify"
+        "execute"
+            | "executemany"
+            | "executescript"
+            | "raw"
+            | "RawSQL"
+            | "execute_sql"
+            | "exec_driver_sql"
+            | "read_sql"
+            | "read_sql_query"
+            | "mogrify"
     );
     let text = statement.text();
     let built = statement.built() && (starts_as_sql(text) || direct && !text.contains("://"));
@@ -41,7 +77,9 @@ fn executed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if built && starts_as_sql(text) && cx.open(statement, clean::SQL) || passed_on {
         if let Some(expr) = statement.expr {
             let inner = expr.range();
-            cx.findings.retain(|f| !(std::ptr::eq(f.rule, &SQL_TEXT) && (f.range == inner || call.range.contains_range(f.range))));
+            cx.findings.retain(|f| {
+                !(std::ptr::eq(f.rule, &SQL_TEXT) && (f.range == inner || call.range.contains_range(f.range)))
+            });
         }
         cx.report_from(&SQL, call.range, Some(statement));
     }

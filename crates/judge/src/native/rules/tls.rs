@@ -40,14 +40,23 @@ rule!(BIND_ALL, "binds-all-interfaces", [1327, 605, 668, 200], Medium, Medium,
 fn unverified<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let path = call.path.as_ref();
     let verify = call.keyword("verify").is_some_and(|v| v.is_bool(false))
-        && (call.under(&["requests.", "httpx.", "session", "self.session", "client"]) || matches!(call.name, "get" | "post" | "put" | "patch" | "delete" | "head" | "request" | "Session" | "Client"))
+        && (call.under(&["requests.", "httpx.", "session", "self.session", "client"])
+            || matches!(
+                call.name,
+                "get" | "post" | "put" | "patch" | "delete" | "head" | "request" | "Session" | "Client"
+            ))
         && !path.starts_with("jwt.");
-    let reqs = call.keyword("cert_reqs").is_some_and(|c| c.path().ends_with("CERT_NONE") || c.as_str() == Some("CERT_NONE"));
+    let reqs =
+        call.keyword("cert_reqs").is_some_and(|c| c.path().ends_with("CERT_NONE") || c.as_str() == Some("CERT_NONE"));
     let context = matches!(path, "ssl._create_unverified_context" | "ssl._create_stdlib_context");
-    let aiohttp = path.starts_with("aiohttp.") && (call.keyword("ssl").is_some_and(|s| s.is_bool(false)) || call.keyword("verify_ssl").is_some_and(|s| s.is_bool(false)));
-    let flag = ["verify_ssl", "ssl_verify", "validate_certs", "tlsAllowInvalidCertificates", "verify_certs"].iter().any(|k| {
-        call.keyword(k).is_some_and(|v| if *k == "tlsAllowInvalidCertificates" { v.is_bool(true) } else { v.is_bool(false) })
-    });
+    let aiohttp = path.starts_with("aiohttp.")
+        && (call.keyword("ssl").is_some_and(|s| s.is_bool(false))
+            || call.keyword("verify_ssl").is_some_and(|s| s.is_bool(false)));
+    let flag =
+        ["verify_ssl", "ssl_verify", "validate_certs", "tlsAllowInvalidCertificates", "verify_certs"].iter().any(|k| {
+            call.keyword(k)
+                .is_some_and(|v| if *k == "tlsAllowInvalidCertificates" { v.is_bool(true) } else { v.is_bool(false) })
+        });
     let bare = path == "ssl.wrap_socket" && call.keyword("cert_reqs").is_none();
     if verify || reqs || context || aiohttp || flag || bare {
         cx.report(&CERTIFICATE, call.range);
@@ -72,7 +81,16 @@ fn old(value: &Value<'_>) -> bool {
     let name = value.path().rsplit('.').next().unwrap_or("");
     matches!(
         name,
-        "PROTOCOL_SSLv2" | "PROTOCOL_SSLv3" | "PROTOCOL_TLSv1" | "PROTOCOL_TLSv1_1" | "PROTOCOL_SSLv23" | "SSLv2_METHOD" | "SSLv3_METHOD" | "SSLv23_METHOD" | "TLSv1_METHOD" | "TLSv1_1_METHOD"
+        "PROTOCOL_SSLv2"
+            | "PROTOCOL_SSLv3"
+            | "PROTOCOL_TLSv1"
+            | "PROTOCOL_TLSv1_1"
+            | "PROTOCOL_SSLv23"
+            | "SSLv2_METHOD"
+            | "SSLv3_METHOD"
+            | "SSLv23_METHOD"
+            | "TLSv1_METHOD"
+            | "TLSv1_1_METHOD"
     )
 }
 
@@ -82,9 +100,17 @@ fn version<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let context = call.is(&["ssl.SSLContext"]) && call.args.is_empty() && call.keywords.is_empty();
     let ciphers = call.name == "set_ciphers"
         && call.args.first().and_then(|c| c.as_str()).is_some_and(|c| {
-            c.split([':', ',', ' ']).any(|p| !p.starts_with(['!', '-']) && ["NULL", "RC4", "DES", "3DES", "EXPORT", "ADH", "MD5", "LOW", "eNULL", "aNULL", "@SECLEVEL=0"].iter().any(|w| p.contains(w)))
+            c.split([':', ',', ' ']).any(|p| {
+                !p.starts_with(['!', '-'])
+                    && ["NULL", "RC4", "DES", "3DES", "EXPORT", "ADH", "MD5", "LOW", "eNULL", "aNULL", "@SECLEVEL=0"]
+                        .iter()
+                        .any(|w| p.contains(w))
+            })
         });
-    if by_argument && (call.path.contains("ssl") || call.path.contains("SSL") || call.name == "SSLContext") || context || ciphers {
+    if by_argument && (call.path.contains("ssl") || call.path.contains("SSL") || call.name == "SSLContext")
+        || context
+        || ciphers
+    {
         cx.report(&VERSION, call.range);
     }
 }
@@ -101,7 +127,9 @@ fn minimum<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
 
 fn starttls<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let bare = match call.name {
-        "starttls" => call.keyword("context").is_none() && call.keyword("ssl_context").is_none() && call.args.is_empty(),
+        "starttls" => {
+            call.keyword("context").is_none() && call.keyword("ssl_context").is_none() && call.args.is_empty()
+        }
         "SMTP_SSL" => call.is(&["smtplib.SMTP_SSL"]) && call.keyword("context").is_none(),
         "IMAP4_SSL" => call.is(&["imaplib.IMAP4_SSL"]) && call.keyword("ssl_context").is_none(),
         "POP3_SSL" => call.is(&["poplib.POP3_SSL"]) && call.keyword("context").is_none(),
@@ -118,7 +146,9 @@ fn host_key<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         && call.args.first().is_some_and(|p| p.path().contains("AutoAddPolicy") || p.path().contains("WarningPolicy"));
     let none = call.name == "connect"
         && call.under(&["asyncssh."])
-        && call.keyword("known_hosts").is_some_and(|k| k.literal == crate::native::value::Literal::None && !k.dynamic());
+        && call
+            .keyword("known_hosts")
+            .is_some_and(|k| k.literal == crate::native::value::Literal::None && !k.dynamic());
     if policy || none {
         cx.report(&HOST_KEY, call.range);
     }
@@ -138,7 +168,9 @@ fn bind<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         }
     };
     let candidates: Vec<Value<'a>> = match call.name {
-        "bind" | "HTTPServer" | "TCPServer" | "ThreadingHTTPServer" | "create_server" => call.args.first().cloned().into_iter().collect(),
+        "bind" | "HTTPServer" | "TCPServer" | "ThreadingHTTPServer" | "create_server" => {
+            call.args.first().cloned().into_iter().collect()
+        }
         "start_server" => call.args.get(1).or_else(|| call.keyword("host")).cloned().into_iter().collect(),
         _ => call.keyword("host").or_else(|| call.args.first()).cloned().into_iter().collect(),
     };

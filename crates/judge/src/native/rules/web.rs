@@ -60,7 +60,12 @@ rule!(BODY_SIZE, "body-size-unlimited", [770, 400], Low, Low,
 fn debug<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let on = call.keyword("debug").is_some_and(|d| d.is_bool(true));
     let app = match call.name {
-        "run" => call.path.contains("app") || call.path.contains("Flask()") || call.under(&["bottle.", "socketio", "uvicorn."]) || call.path.contains("Bottle()"),
+        "run" => {
+            call.path.contains("app")
+                || call.path.contains("Flask()")
+                || call.under(&["bottle.", "socketio", "uvicorn."])
+                || call.path.contains("Bottle()")
+        }
         _ => call.receiver.is_none() || call.under(&["fastapi.", "starlette."]),
     };
     if on && app {
@@ -72,7 +77,11 @@ fn debug_setting<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     let config = match assign.target {
         Expr::Subscript(s) => assign.name == "DEBUG" && cx.text(s.value.as_ref()).ends_with("config"),
         Expr::Attribute(a) => assign.name == "debug" && cx.text(a.value.as_ref()).ends_with("app"),
-        Expr::Name(_) => assign.name == "DEBUG" && cx.function().is_none() && (cx.source.contains("INSTALLED_APPS") || cx.source.contains("ALLOWED_HOSTS")),
+        Expr::Name(_) => {
+            assign.name == "DEBUG"
+                && cx.function().is_none()
+                && (cx.source.contains("INSTALLED_APPS") || cx.source.contains("ALLOWED_HOSTS"))
+        }
         _ => false,
     };
     if config && assign.value.is_bool(true) {
@@ -81,7 +90,11 @@ fn debug_setting<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
 }
 
 const COOKIE_SETTINGS: &[&str] = &[
-    "SESSION_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY", "CSRF_COOKIE_SECURE", "REMEMBER_COOKIE_SECURE", "REMEMBER_COOKIE_HTTPONLY",
+    "SESSION_COOKIE_SECURE",
+    "SESSION_COOKIE_HTTPONLY",
+    "CSRF_COOKIE_SECURE",
+    "REMEMBER_COOKIE_SECURE",
+    "REMEMBER_COOKIE_HTTPONLY",
 ];
 
 fn off(value: &Value<'_>) -> bool {
@@ -108,11 +121,15 @@ fn cookie<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         return;
     }
     let on = |key: &str| call.keyword(key).is_some_and(|v| !off(v));
-    let safe_site = call.keyword("samesite").is_some_and(|v| !off(v) && !v.as_str().is_some_and(|s| s.eq_ignore_ascii_case("none")));
+    let safe_site = call
+        .keyword("samesite")
+        .is_some_and(|v| !off(v) && !v.as_str().is_some_and(|s| s.eq_ignore_ascii_case("none")));
     // A language or a theme may be read by anybody; only what identifies or decides needs the flags.
-    let harmless = name.as_str().is_some_and(|n| names::mentions(n, &["lang", "language", "locale", "theme", "color", "tz", "timezone", "consent", "font"]))
-        || value.is_some_and(|v| !v.dynamic() && v.as_str().is_some_and(|s| s.len() < 6));
-    if !(on("secure") && on("httponly") && safe_site) && !harmless {
+    let harmless = name.as_str().is_some_and(|n| {
+        names::mentions(n, &["lang", "language", "locale", "theme", "color", "tz", "timezone", "consent", "font"])
+    }) || value.is_some_and(|v| !v.dynamic() && v.as_str().is_some_and(|s| s.len() < 6));
+    let flagged = on("secure") && on("httponly") && safe_site;
+    if !flagged && !harmless {
         cx.report(&COOKIE, call.range);
     }
 }
@@ -148,7 +165,9 @@ fn cors<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             let origins = call.keyword("origins").cloned();
             match origins {
                 Some(origins) => any(cx, &origins),
-                None => call.keyword("resources").is_none() && !call.open_ended() && call.under(&["flask_cors", "CORS"]),
+                None => {
+                    call.keyword("resources").is_none() && !call.open_ended() && call.under(&["flask_cors", "CORS"])
+                }
             }
         }
         "add_middleware" | "CORSMiddleware" => {
@@ -156,7 +175,10 @@ fn cors<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             keys.iter().any(|k| call.keyword(k).cloned().is_some_and(|v| any(cx, &v)))
         }
         "add" | "setdefault" => {
-            call.args.first().and_then(|n| n.as_str()).is_some_and(|n| n.eq_ignore_ascii_case("Access-Control-Allow-Origin"))
+            call.args
+                .first()
+                .and_then(|n| n.as_str())
+                .is_some_and(|n| n.eq_ignore_ascii_case("Access-Control-Allow-Origin"))
                 && call.args.get(1).cloned().is_some_and(|v| any(cx, &v) || cx.dirty(&v, taint::REQUEST, clean::URL))
         }
         _ => false,
@@ -168,7 +190,10 @@ fn cors<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn exempt<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let exempted = cx.function().and_then(|f| {
-        f.decorators.iter().find(|(p, _)| p.ends_with("csrf_exempt") || p.ends_with("csrf.exempt")).map(|(_, d)| d.range())
+        f.decorators
+            .iter()
+            .find(|(p, _)| p.ends_with("csrf_exempt") || p.ends_with("csrf.exempt"))
+            .map(|(_, d)| d.range())
     });
     if let Some(range) = exempted {
         // Signed webhooks authenticate each request by themselves.
@@ -199,9 +224,14 @@ fn logged_in<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     let Expr::Subscript(target) = assign.target else { return };
     let session = cx.peek(&target.value);
     let is_session = session.path() == "flask.session" || session.path().ends_with("request.session");
-    let identity = names::mentions(assign.name, &["user", "userid", "username", "account", "uid", "login", "member", "authenticated", "customer", "email"]);
+    let identity = names::mentions(
+        assign.name,
+        &["user", "userid", "username", "account", "uid", "login", "member", "authenticated", "customer", "email"],
+    );
     let text = cx.function_text();
-    let renewed = ["session.clear()", "cycle_key", ".flush()", "regenerate", "session.pop(", "rotate", "invalidate()"].iter().any(|s| text.contains(s));
+    let renewed = ["session.clear()", "cycle_key", ".flush()", "regenerate", "session.pop(", "rotate", "invalidate()"]
+        .iter()
+        .any(|s| text.contains(s));
     if is_session && identity && !renewed && assign.value.dynamic() {
         cx.report(&FIXATION, assign.range);
     }
@@ -223,19 +253,42 @@ fn error_inside<'a>(cx: &mut Engine<'a>, expr: &'a Expr) -> bool {
         Expr::Dict(d) => d.items.iter().any(|i| error_in(cx, &i.value)),
         Expr::Call(call) => {
             let name = names::last(&call.func);
-            if name.starts_with(char::is_uppercase) && !matches!(name, "HTTPException" | "JSONResponse" | "HttpResponse" | "JsonResponse" | "Response" | "PlainTextResponse") {
+            if name.starts_with(char::is_uppercase)
+                && !matches!(
+                    name,
+                    "HTTPException"
+                        | "JSONResponse"
+                        | "HttpResponse"
+                        | "JsonResponse"
+                        | "Response"
+                        | "PlainTextResponse"
+                )
+            {
                 return false;
             }
             let value = cx.peek(expr);
             shows_error(&value)
-                || matches!(name, "jsonify" | "make_response" | "JSONResponse" | "JsonResponse" | "HttpResponse" | "Response" | "dict" | "dumps" | "PlainTextResponse")
-                    && (call.arguments.args.iter().any(|a| error_in(cx, a))
-                        || call.arguments.keywords.iter().any(|k| error_in(cx, &k.value)))
+                || matches!(
+                    name,
+                    "jsonify"
+                        | "make_response"
+                        | "JSONResponse"
+                        | "JsonResponse"
+                        | "HttpResponse"
+                        | "Response"
+                        | "dict"
+                        | "dumps"
+                        | "PlainTextResponse"
+                ) && (call.arguments.args.iter().any(|a| error_in(cx, a))
+                    || call.arguments.keywords.iter().any(|k| error_in(cx, &k.value)))
         }
         Expr::FString(_) | Expr::BinOp(_) | Expr::Name(_) | Expr::Attribute(_) => {
             let value = cx.peek(expr);
             if let Expr::Attribute(a) = expr
-                && matches!(a.attr.as_str(), "code" | "status_code" | "status" | "errno" | "returncode" | "name" | "description")
+                && matches!(
+                    a.attr.as_str(),
+                    "code" | "status_code" | "status" | "errno" | "returncode" | "name" | "description"
+                )
             {
                 return false;
             }
@@ -250,7 +303,18 @@ fn answers(cx: &Engine<'_>) -> bool {
     let Some(function) = cx.function() else { return false };
     let text = cx.function_text();
     function.handler != Handler::None
-        || ["jsonify(", "HttpResponse(", "JsonResponse(", "JSONResponse(", "make_response(", "HTTPException(", ", 500", ", 400"].iter().any(|s| text.contains(s))
+        || [
+            "jsonify(",
+            "HttpResponse(",
+            "JsonResponse(",
+            "JSONResponse(",
+            "make_response(",
+            "HTTPException(",
+            ", 500",
+            ", 400",
+        ]
+        .iter()
+        .any(|s| text.contains(s))
         || names::mentions(function.def.name.as_str(), &["view", "handler", "endpoint"])
 }
 
@@ -265,9 +329,16 @@ fn error_returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) 
 fn error_sent<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let expr = call.expr;
     let shown = expr.arguments.args.iter().any(|a| error_in(cx, a))
-        || expr.arguments.keywords.iter().any(|k| k.arg.as_ref().is_none_or(|n| n.as_str() != "exc_info") && error_in(cx, &k.value));
+        || expr
+            .arguments
+            .keywords
+            .iter()
+            .any(|k| k.arg.as_ref().is_none_or(|n| n.as_str() != "exc_info") && error_in(cx, &k.value));
     let sink = match call.name {
-        "write" => call.path.starts_with("self.") && cx.function_text().contains("self.set_status") || call.path.contains("wfile"),
+        "write" => {
+            call.path.starts_with("self.") && cx.function_text().contains("self.set_status")
+                || call.path.contains("wfile")
+        }
         "abort" => call.under(&["flask."]) || call.receiver.is_none(),
         _ => true,
     };

@@ -12,8 +12,19 @@ rule!(EXTERNAL, "xml-entities", [611, 776, 827, 409, 20], High, High,
     [Check::Call(PARSERS, parsed)]);
 
 const PARSERS: &[&str] = &[
-    "parse", "fromstring", "parseString", "iterparse", "XML", "XMLParser", "XMLID", "setFeature", "XMLPullParser", "make_parser",
-    "HTMLParser", "fromstringlist", "ETCompatXMLParser",
+    "parse",
+    "fromstring",
+    "parseString",
+    "iterparse",
+    "XML",
+    "XMLParser",
+    "XMLID",
+    "setFeature",
+    "XMLPullParser",
+    "make_parser",
+    "HTMLParser",
+    "fromstringlist",
+    "ETCompatXMLParser",
 ];
 
 fn parsed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -32,12 +43,18 @@ fn parsed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             _ => false,
         }
     } else if path.starts_with("xml.etree.") || path.starts_with("xml.dom.") {
-        matches!(function, "parse" | "fromstring" | "parseString" | "iterparse" | "XML" | "fromstringlist" | "XMLPullParser") && call.args.first().is_none_or(|a| a.dynamic())
+        matches!(
+            function,
+            "parse" | "fromstring" | "parseString" | "iterparse" | "XML" | "fromstringlist" | "XMLPullParser"
+        ) && call.args.first().is_none_or(|a| a.dynamic())
     } else if path.starts_with("xml.sax.") {
         match function {
             "setFeature" => {
-                call.args.first().is_some_and(|f| f.path().contains("external_ges") || f.path().contains("external_pes") || f.text().contains("external"))
-                    && call.args.get(1).is_some_and(|v| v.is_bool(true) || v.as_int() == Some(1))
+                call.args.first().is_some_and(|f| {
+                    f.path().contains("external_ges")
+                        || f.path().contains("external_pes")
+                        || f.text().contains("external")
+                }) && call.args.get(1).is_some_and(|v| v.is_bool(true) || v.as_int() == Some(1))
             }
             "parse" | "parseString" => call.receiver.as_ref().is_some_and(|r| r.path() == "xml.sax"),
             _ => false,

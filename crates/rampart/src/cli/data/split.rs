@@ -83,7 +83,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
                 out.write_all(b"\n")
             })
         })?;
-        terminal::say(&format!("{name:<6} {:>7} rows{}", part.len(), if part.is_empty() { ": too few to divide" } else { "" }));
+        terminal::say(&format!(
+            "{name:<6} {:>7} rows{}",
+            part.len(),
+            if part.is_empty() { ": too few to divide" } else { "" }
+        ));
         println!("{}", path.display());
     }
     if !parts.withheld.is_empty() {

@@ -83,7 +83,10 @@ fn full(s: &Stats, max_tokens: usize) -> String {
         if s.pairs > 0 {
             line("tokens, insecure", lengths(&t.insecure));
             line("tokens, secure", lengths(&t.secure));
-            line("tokens that change", format!("insecure {:.1} %, secure {:.1} %", t.changed_insecure, t.changed_secure));
+            line(
+                "tokens that change",
+                format!("insecure {:.1} %, secure {:.1} %", t.changed_insecure, t.changed_secure),
+            );
             line("pure deletions", t.unchanged_secure.to_string());
             line("pure additions", t.unchanged_insecure.to_string());
             line(&format!("over {max_tokens} tokens"), t.too_long.to_string());

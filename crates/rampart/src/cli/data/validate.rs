@@ -120,7 +120,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
 }
 
 /// Lessons or pairs of one path; what cannot be read goes into the answer, so that an author mends it all in one go.
-fn collect(path: &Path, lessons: &mut Vec<lesson::Source>, located: &mut Vec<Located>, answer: &mut Answer) -> Result<()> {
+fn collect(
+    path: &Path,
+    lessons: &mut Vec<lesson::Source>,
+    located: &mut Vec<Located>,
+    answer: &mut Answer,
+) -> Result<()> {
     let data = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("jsonl") || e.eq_ignore_ascii_case("csv"));
     if !path.is_dir() && data {
         let rows = input::read(path)?;

@@ -28,8 +28,8 @@ pub(super) fn facts(report: &Report, pairs: usize, quick: bool) -> Vec<(String, 
 pub(super) fn notes() -> Vec<String> {
     vec![
         "Every requested sample counts: an answer that does not parse is failed and insecure.".into(),
-        "The base model is asked with a docstring, as it was trained to continue; the tuned ones with the instruction \
-         template they were tuned on."
+        "Every stage gets the same prompt, a docstring. The tuned models write their security thought as a comment first; \
+         they were tuned on that form."
             .into(),
         "Lessons of the second suite are in no alignment set. Their code, insecure four times in five, was part of the \
          base model's pre-training, as weaknesses are part of every public corpus; the evaluated variants were not."
@@ -43,8 +43,7 @@ pub(super) fn curves(out: &Path, stages: &[&str]) -> Result<Vec<Curve>> {
         .iter()
         .map(|name| {
             let steps: Vec<StepMetrics> = jsonl::read(&out.join(name).join("metrics.jsonl"))?;
-            let points =
-                steps.into_iter().map(|m| Point { step: m.step, loss: m.loss, margin: m.margin }).collect();
+            let points = steps.into_iter().map(|m| Point { step: m.step, loss: m.loss, margin: m.margin }).collect();
             Ok(Curve { name: (*name).to_owned(), points })
         })
         .collect()
@@ -106,7 +105,11 @@ pub(super) fn masks(model: &Path, pairs: &[Pair]) -> Result<Vec<MaskedPair>> {
                 offsets.iter().zip(mask).map(|(&(a, b), &m)| (text[a..b].to_owned(), m == 1)).collect()
             };
             Ok(MaskedPair {
-                title: format!("{} · {}", pair.origin.source, pair.cwe.first().map(ToString::to_string).unwrap_or_default()),
+                title: format!(
+                    "{} · {}",
+                    pair.origin.source,
+                    pair.cwe.first().map(ToString::to_string).unwrap_or_default()
+                ),
                 insecure: cut(&pair.insecure, &before.offsets, &mask_before),
                 secure: cut(&pair.secure, &after.offsets, &mask_after),
             })

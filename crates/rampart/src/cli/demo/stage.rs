@@ -59,7 +59,10 @@ impl Suites {
 
     /// Tasks of all suites with the place of their samples in an [`Evaluation`].
     pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, usize, &Task)> {
-        self.parts.iter().enumerate().flat_map(|(p, (_, tasks))| tasks.iter().enumerate().map(move |(t, task)| (p, t, task)))
+        self.parts
+            .iter()
+            .enumerate()
+            .flat_map(|(p, (_, tasks))| tasks.iter().enumerate().map(move |(t, task)| (p, t, task)))
     }
 
     /// Lets a model answer and judges the answers; samples are kept under `out/samples`.
@@ -83,7 +86,8 @@ impl Suites {
             ignore_eos: false,
         };
         let all: Vec<Task> = self.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
-        let (samples, _) = answers::sample(model, &eval::prompts(&all, template), &params, &format!("{name} answers "))?;
+        let (samples, _) =
+            answers::sample(model, &eval::prompts(&all, template), &params, &format!("{name} answers "))?;
         jsonl::write(&out.join(format!("samples/{name}.jsonl")), &samples)?;
         let verdicts = eval::judged(&all, &samples, |codes| -> Result<Vec<Verdict>> {
             let (verdicts, notes) = judge_codes(judge, codes, &format!("{name} judged"))?;

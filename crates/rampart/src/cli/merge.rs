@@ -1,0 +1,39 @@
+//! `rampart merge`.
+
+use super::exit;
+use anyhow::{Result, ensure};
+use models::{Compute, DeviceKind, Model, Precision, Stored};
+use std::path::PathBuf;
+
+/// Adds an adapter into a model's weights and writes the result as a Hugging Face folder.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  rampart merge --model my-model --adapter runs/sft/adapter --out my-model-sft
+  rampart merge --model my-model --adapter runs/sft/adapter --adapter runs/lpo/adapter --dtype bf16 --out aligned")]
+pub(crate) struct Args {
+    /// Hugging Face folder.
+    #[arg(long)]
+    model: PathBuf,
+    /// PEFT folder; several are merged in the order given.
+    #[arg(long, required = true)]
+    adapter: Vec<PathBuf>,
+    /// Folder to write.
+    #[arg(long)]
+    out: PathBuf,
+    /// Kind of the written weights: f32 or bf16.
+    #[arg(long, default_value = "f32", value_parser = ["f32", "bf16"])]
+    dtype: String,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    ensure!(args.out != args.model, "--out is the model itself: its weights would be overwritten; name another folder");
+    // Merging is exact arithmetic on the weights: always in f32.
+    let mut model = Model::load(&args.model, Compute::choose(DeviceKind::Cpu, Precision::F32)?)?;
+    for adapter in &args.adapter {
+        model.decoder.attach_folder(adapter, Some(0.0))?;
+        model.decoder.merge_adapter();
+    }
+    model.save(&args.out, if args.dtype == "bf16" { Stored::Bf16 } else { Stored::F32 })?;
+    println!("{}", args.out.display());
+    Ok(exit::CLEAN)
+}

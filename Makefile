@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lessons gpu bench clean
+.PHONY: help setup demo test lessons tiny gpu bench clean
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
@@ -22,6 +22,10 @@ test: ## every check a change must pass: format, tidy, licences, clippy, lessons
 lessons: ## check the truth table of every lesson
 	@scripts/setup
 	cargo run --quiet --package rampart -- data validate content/lessons
+
+tiny: ## train models/tiny anew from named packages and the lessons (an hour of CPU, resumable)
+	@scripts/setup
+	models/tiny/recipe/rebuild
 
 gpu: ## fetch the CUDA libraries (2.5 GB), which device.kind = "cuda" opens at run time
 	@scripts/setup

@@ -90,6 +90,7 @@ impl Bandit {
         let report = folder.path().join("report.json");
         let names: Vec<String> = (0..files.len()).map(|i| format!("{i}.py")).collect();
         for (name, file) in names.iter().zip(files) {
+            // tidy-expect(atomic-writes): a temporary folder of our own, gone after the process
             fs::write(folder.path().join(name), file.source).map_err(fail("write a file"))?;
         }
         #[expect(clippy::disallowed_methods, reason = "an analyzer: it reads the code and does not run it")]

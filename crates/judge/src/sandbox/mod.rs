@@ -235,7 +235,9 @@ impl Sandbox {
     pub fn run(&self, program: &Program) -> Result<TestOutcome, Error> {
         let folder = tempfile::Builder::new().prefix("rampart-").tempdir().map_err(step("make a folder"))?;
         let place = folder.path();
+        // tidy-expect(atomic-writes): a temporary folder of our own, gone after the run
         fs::write(place.join("solution.py"), program.solution).map_err(step("write solution.py"))?;
+        // tidy-expect(atomic-writes): likewise
         fs::write(place.join("test.py"), program.script).map_err(step("write test.py"))?;
         let token = python::token();
         let ended = match &self.confinement {

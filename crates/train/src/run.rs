@@ -136,7 +136,7 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         state.step += 1;
         metrics.seconds = started.elapsed().as_secs_f64();
         let mut enough = false;
-        if config.evaluation.every > 0 && state.step % config.evaluation.every == 0 {
+        if config.evaluation.every > 0 && state.step.is_multiple_of(config.evaluation.every) {
             let loss = trainer.loss(&held_out)?;
             metrics.eval_loss = Some(loss);
             let better = state.best.is_none_or(|best| loss < best);
@@ -146,7 +146,7 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         }
         log.push(&metrics)?;
         observer.stepped(&metrics);
-        if config.checkpoint.every > 0 && state.step % config.checkpoint.every == 0 && state.step < steps {
+        if config.checkpoint.every > 0 && state.step.is_multiple_of(config.checkpoint.every) && state.step < steps {
             checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
         }
         if enough {

@@ -342,8 +342,7 @@ impl<'a> Engine<'a> {
             Stmt::With(s) => self.with(s),
             Stmt::Try(s) => self.try_statement(s),
             Stmt::Match(s) => {
-                let subject = self.eval(&s.subject);
-                let _ = subject;
+                self.eval(&s.subject);
                 for case in &s.cases {
                     if let Some(guard) = &case.guard {
                         self.eval(guard);

@@ -82,7 +82,9 @@ impl Bubblewrap {
         #[expect(clippy::disallowed_methods, reason = "this is the sandbox")]
         let mut command = Command::new(&self.program);
         command.args(&self.options);
-        command.arg("--bind").arg(folder).args([INSIDE, "--chdir", INSIDE, "--remount-ro", "/", "--seccomp"]);
+        command.arg("--bind").arg(folder).args([INSIDE, "--chdir", INSIDE]);
+        // What bwrap itself made is as read-only as the rest. /proc/sys above all: to the kernel root's program is still root.
+        command.args(["--remount-ro", "/", "--remount-ro", "/proc", "--seccomp"]);
         command.arg(descriptor.to_string()).arg("--").arg(&interpreter.program).args(interpreter.arguments(program));
         environment(&mut command, Path::new(INSIDE), token);
         #[expect(unsafe_code, reason = "the only place between fork and exec")]

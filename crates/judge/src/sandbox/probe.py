@@ -31,6 +31,7 @@ refused("writing beside its folder", lambda: write(os.path.join(os.path.dirname(
 refused("writing to /usr", lambda: write("/usr/rampart-probe"))
 refused("reading beside its folder", lambda: open("@SECRET@").close())
 refused("removing what lies beside its folder", lambda: os.remove("@SECRET@"))
+refused("changing the kernel's settings", lambda: write("/proc/sys/kernel/core_pattern"))
 refused("reading /etc/shadow", lambda: open("/etc/shadow").close())
 refused("a connection to the network", lambda: connect(("192.0.2.1", 80)))
 refused("a change of another's mode", lambda: os.chmod("/etc/passwd", 0o644))

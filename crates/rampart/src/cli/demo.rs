@@ -2,7 +2,7 @@
 //!
 //! 1. The base model answers the built-in suite: code under a docstring, as it was trained to continue.
 //! 2. Supervised fine-tuning on secure answers with security reasoning (SFT).
-//! 3. Localized preference optimization on pairs (LPO), on top of the merged SFT adapter.
+//! 3. Localized preference optimization on pairs (LPO), on top of SFT.
 //! 4. Each stage answers the same tasks; one judge marks them all; a table and `report.html` show what changed.
 //!
 //! Every step leaves the files that `rampart train` and `rampart eval` read, so each can be repeated by hand.
@@ -55,7 +55,7 @@ struct Size {
     tasks: (usize, usize),
 }
 
-const FULL: Size = Size { per_lesson: 16, steps: (150, 70), tasks: (1, 4) };
+const FULL: Size = Size { per_lesson: 16, steps: (110, 80), tasks: (1, 4) };
 const QUICK: Size = Size { per_lesson: 6, steps: (40, 20), tasks: (1, 1) };
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
@@ -83,10 +83,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     ));
 
     let mut evaluations: Vec<Evaluation> = Vec::new();
-    let mut evaluate = |name: &str, adapters: &[PathBuf], template: Template| -> Result<()> {
+    let mut evaluate = |name: &str, folder: &Path, adapter: Option<&Path>, template: Template| -> Result<()> {
         let compute = Compute::choose(DeviceKind::Auto, Precision::Auto)?;
-        let mut model = Model::load(&base, compute)?;
-        for adapter in adapters {
+        let mut model = Model::load(folder, compute)?;
+        if let Some(adapter) = adapter {
             model.decoder.attach_folder(adapter, Some(0.0))?;
             model.decoder.merge_adapter();
         }
@@ -97,15 +97,15 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     };
 
     heading("1/5 base model answers", started);
-    evaluate("base", &[], Template::Docstring)?;
+    evaluate("base", &base, None, Template::Docstring)?;
     heading("2/5 supervised fine-tuning with security reasoning", started);
     let sft = train(out, "sft", &sft_config(&size, args.seed))?;
     heading("3/5 SFT model answers", started);
-    evaluate("sft", &[sft.clone()], Template::Comment)?;
+    evaluate("sft", &sft, None, Template::Comment)?;
     heading("4/5 localized preference optimization", started);
     let lpo = train(out, "lpo", &lpo_config(&size, args.seed))?;
     heading("5/5 LPO model answers", started);
-    evaluate("lpo", &[sft, lpo], Template::Comment)?;
+    evaluate("lpo", &sft, Some(&lpo), Template::Comment)?;
 
     let report = Report {
         format: lexicon::FORMAT,
@@ -174,9 +174,16 @@ fn training_pairs(lessons: &[corpus::Lesson], per_lesson: usize, seed: u64) -> V
                 })
                 .into_iter()
                 .filter_map(|v| lesson.pair(&v))
+                // Seven million parameters carry the weakness's name, not its prose: the first sentence of the thought.
+                .map(|pair| Pair { reasoning: first_sentence(&pair.reasoning), ..pair })
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// Up to the end of the quoted weakness: `The code may have the vulnerability CWE-89: 'SQL Injection'.`
+fn first_sentence(reasoning: &str) -> String {
+    reasoning.find("'. ").map_or(reasoning, |end| &reasoning[..end + 2]).to_owned()
 }
 
 fn sft_config(size: &Size, seed: u64) -> String {
@@ -188,7 +195,7 @@ seed = {seed}
 [model]
 path = "base"
 dtype = "auto"
-adapter = {{ kind = "lora", r = 32, alpha = 64, dropout = 0.0, targets = "all-linear" }}
+adapter = {{ kind = "none" }}
 [data]
 train = ["data/train.jsonl"]
 template = "comment"
@@ -196,7 +203,7 @@ max-tokens = 512
 [objective]
 kind = "sft"
 [optim]
-learning-rate = 4e-3
+learning-rate = 1.2e-3
 schedule = "cosine"
 warmup-ratio = 0.05
 clip-norm = 1.0
@@ -209,14 +216,13 @@ steps = {}
 
 fn lpo_config(size: &Size, seed: u64) -> String {
     format!(
-        r#"# Localized preference optimization (Saqib et al., ACL 2025, section 5), on the merged SFT adapter.
+        r#"# Localized preference optimization (Saqib et al., ACL 2025, section 5), on top of SFT.
 format = 1
 output = "lpo"
 seed = {seed}
 [model]
-path = "base"
+path = "sft/model"
 dtype = "auto"
-merge-adapters = ["sft/adapter"]
 adapter = {{ kind = "lora", r = 16, alpha = 32, dropout = 0.0, targets = "all-linear" }}
 [data]
 train = ["data/train.jsonl"]
@@ -227,7 +233,7 @@ kind = "lpo"
 compat = "paper"
 beta = 10.0
 gamma = 5.4
-alpha = 0.05
+alpha = 0.3
 [optim]
 learning-rate = 5e-4
 schedule = "cosine"

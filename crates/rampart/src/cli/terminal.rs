@@ -37,10 +37,16 @@ pub(crate) fn stop_flag() -> &'static AtomicBool {
         // Without a handler Ctrl-C still ends the program; checkpoints on disk are whole either way.
         let _ = ctrlc::set_handler(|| {
             if FLAG.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+                quit();
             }
             eprintln!("\nstopping after this step (Ctrl-C again ends at once)");
         });
     });
     &FLAG
+}
+
+/// Ends at once, as the shell reports a program that Ctrl-C killed. Writes are atomic: nothing is left half-written.
+#[expect(clippy::disallowed_methods, reason = "the second Ctrl-C asks for exactly this")]
+fn quit() -> ! {
+    std::process::exit(130)
 }

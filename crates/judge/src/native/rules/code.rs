@@ -68,8 +68,6 @@ fn assigned<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         "setattr" if call.path.as_ref() == "setattr" => {
             let Some(name) = call.args.get(1) else { return };
             if cx.dirty(name, taint::PARAM | taint::OUTSIDE, clean::CODE) && name.text.is_none() {
-                let direct = name.expr.and_then(|e| e.as_name_expr()).is_some();
-                let _ = direct;
                 cx.report_from(&MASS_ASSIGNMENT, call.range, Some(name));
             }
         }

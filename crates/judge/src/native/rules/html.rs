@@ -67,7 +67,7 @@ pub(super) fn is_html(text: &str) -> bool {
 }
 
 fn page<'a>(cx: &Engine<'a>, value: &Value<'a>) -> bool {
-    is_html(value.text()) && cx.dirty(value, SOURCES, clean::HTML) && !scripted(cx, value)
+    is_html(value.text()) && cx.dirty(value, SOURCES, clean::HTML) && !scripted(value)
 }
 
 fn returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
@@ -198,7 +198,7 @@ fn safe_filter<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 /// Whether the only dynamic part stands inside a script element.
-fn scripted<'a>(_cx: &Engine<'a>, value: &Value<'a>) -> bool {
+fn scripted(value: &Value<'_>) -> bool {
     let text = value.text();
     let Some(open) = text.find("<script") else { return false };
     text.find(HOLE).is_some_and(|h| h > open)
@@ -206,7 +206,7 @@ fn scripted<'a>(_cx: &Engine<'a>, value: &Value<'a>) -> bool {
 }
 
 fn script<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
-    if scripted(cx, value) && cx.dirty(value, SOURCES, clean::HTML) {
+    if scripted(value) && cx.dirty(value, SOURCES, clean::HTML) {
         cx.findings.retain(|f| !(std::ptr::eq(f.rule, &SCRIPT) && range.contains_range(f.range)));
         cx.report_from(&SCRIPT, range, Some(value));
     }

@@ -38,7 +38,7 @@ fn logged<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         let spelled = format.contains("%r") && i > 0;
         // A parameter is a foreign text where the code pastes it into the line by hand; a lazy argument mostly is the program's.
         let sources = if value.built() { taint::PARAM | taint::OUTSIDE } else { taint::OUTSIDE };
-        if !spelled && cx.dirty(value, sources, clean::CRLF) && named(cx, value) {
+        if !spelled && cx.dirty(value, sources, clean::CRLF) && named(value) {
             cx.report_from(&LOG_INJECTION, call.range, Some(value));
             return;
         }
@@ -46,7 +46,7 @@ fn logged<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 /// An exception's or object's own text is the program's.
-fn named<'a>(_cx: &Engine<'a>, value: &Value<'a>) -> bool {
+fn named(value: &Value<'_>) -> bool {
     !value.from(taint::ERROR)
 }
 

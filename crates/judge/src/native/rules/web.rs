@@ -19,7 +19,7 @@ rule!(COOKIE, "cookie-flags", [614, 1004, 1275, 311], Medium, Medium,
     what: "Looks for cookies without `Secure`, `HttpOnly` and `SameSite`.",
     why: "Scripts read the cookie, it travels over plain HTTP, or other sites send it along.",
     remedy: "pass `secure=True, httponly=True, samesite=\"Lax\"`",
-    [Check::Call(&["set_cookie", "update", "SessionMiddleware"], cookie), Check::Assign(cookie_setting)]);
+    [Check::Call(&["set_cookie", "update"], cookie), Check::Assign(cookie_setting)]);
 
 rule!(CORS, "cors-any-origin", [942, 346, 264, 284], Medium, High,
     what: "Looks for cross-origin permissions given to everybody.",
@@ -110,9 +110,6 @@ fn cookie<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         if config && weak {
             cx.report(&COOKIE, call.range);
         }
-        return;
-    }
-    if call.name == "SessionMiddleware" {
         return;
     }
     let Some(name) = call.args.first().or_else(|| call.keyword("key")).or_else(|| call.keyword("name")) else { return };

@@ -17,17 +17,7 @@ const VARIANTS: usize = 40;
 
 /// Lessons whose two sides no rule can tell apart without being wrong elsewhere, and why. The cure is to change the lesson;
 /// a name here excuses it until then, and must be removed afterwards.
-const DISPUTED: &[(&str, &str)] = &[
-    ("command-by-search-path", "a bare constant program name is the secure side of subprocess-fixed-list"),
-    ("credentials-file-mode", "`write_config(path, settings)` does not say that what it writes is secret"),
-    ("password-minimum-length", "`fits_rules(text)` does not say that the text is a password"),
-    (
-        "secret-on-command-line",
-        "the secure side passes a parameter without `--`, as subprocess-list-dash-value's insecure side",
-    ),
-    ("subprocess-result-ignored", "the same"),
-    ("write-follows-symlink", "a fixed name in a parameter called `directory` is what most programs write"),
-];
+const DISPUTED: &[(&str, &str)] = &[];
 
 struct Lesson {
     id: String,

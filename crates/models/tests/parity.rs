@@ -37,9 +37,9 @@ fn log_probs(model: &Model, groups: &[Group], pass: Pass) -> models::Result<Vec<
     let mut labels = Labels::default();
     for (group, place) in groups.iter().zip(&packed.groups) {
         for (s, sequence) in group.sequences.iter().enumerate() {
-            for t in 1..sequence.len() {
-                labels.rows.push(place.row(s, t - 1) as i64);
-                labels.tokens.push(i64::from(sequence[t]));
+            for (t, &token) in sequence.iter().skip(1).enumerate() {
+                labels.rows.push(place.row(s, t) as i64);
+                labels.tokens.push(i64::from(token));
             }
         }
     }

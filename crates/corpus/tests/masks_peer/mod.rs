@@ -130,6 +130,7 @@ pub(crate) fn corpus_pairs() -> Option<Vec<Pair>> {
 /// Python's masks of the pairs; none where there is no python3.
 pub(crate) fn python(pairs: &[Pair]) -> Option<Vec<Masked>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/masks_reference.py");
+    #[expect(clippy::disallowed_methods, reason = "Python itself is the referee of this test")]
     let child = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
         eprintln!("skipped: there is no python3 here");

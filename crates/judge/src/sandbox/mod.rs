@@ -187,11 +187,12 @@ impl Sandbox {
             .replace("@PARENT@", &parent.to_string())
             .replace("@SECRET@", &secret.path().display().to_string());
         loop {
-            let probe = Program { solution: "", script: &script, packages: false, wall: Duration::from_secs(20) };
+            let probe = Program { solution: "", script: &script, packages: false, wall: Duration::from_secs(60) };
             let why = match self.run(&probe) {
                 Ok(TestOutcome::Passed) => return Ok(()),
                 Ok(TestOutcome::Failed(output) | TestOutcome::Killed(output)) => output,
                 Ok(TestOutcome::TimedOut) => "the probe did not end".to_owned(),
+                Err(Error::Unavailable(why)) => why.join("; "),
                 Err(error) => error.to_string(),
             };
             let weaker = match &mut self.confinement {
@@ -199,7 +200,9 @@ impl Sandbox {
                 Confinement::Bubblewrap(_) => false,
             };
             if !weaker {
-                return Err(Error::Unavailable(vec![format!("{}: {}", backend.name(), why.trim())]));
+                // A traceback says at its end what the probe could do.
+                let why = why.trim().lines().last().unwrap_or_default();
+                return Err(Error::Unavailable(vec![format!("{}: {why}", backend.name())]));
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use super::{
     Error, Interpreter, Limits, Program, environment,
-    launcher::{READABLE, limits, threads_of},
+    launcher::{Others, READABLE, limits},
     process::{self, Ended},
+    python::{PROCESSES, Token},
     seccomp::{self, Needs},
     step,
 };
@@ -28,8 +29,7 @@ const FOLDERS: &[&str] = &["/usr/bin", "/usr/local/bin", "/bin", "/run/current-s
 pub(super) struct Bubblewrap {
     program: PathBuf,
     limits: Limits,
-    /// Processes that the user had when we began; the system counts them with ours.
-    others: u64,
+    others: Others,
     /// Options that are the same for all programs.
     options: Vec<std::ffi::OsString>,
 }
@@ -64,8 +64,7 @@ impl Bubblewrap {
                 Err(_) => {}
             }
         }
-        let others = threads_of(rustix::process::getuid().as_raw());
-        Ok(Self { program, limits, others, options })
+        Ok(Self { program, limits, others: Others::count(), options })
     }
 
     /// Runs a program whose files lie in `folder`.
@@ -74,11 +73,11 @@ impl Bubblewrap {
         interpreter: &Interpreter,
         program: &Program,
         folder: &Path,
-        token: &str,
+        token: &Token,
     ) -> Result<Ended, Error> {
         let filter = self.filter()?;
         let descriptor = filter.as_raw_fd();
-        let limits = limits(self.limits, self.limits.processes + self.others, program.wall.as_secs() + 1);
+        let limits = limits(self.limits, None, program.wall.as_secs() + 1);
         #[expect(clippy::disallowed_methods, reason = "this is the sandbox")]
         let mut command = Command::new(&self.program);
         command.args(&self.options);
@@ -87,6 +86,7 @@ impl Bubblewrap {
         command.args(["--remount-ro", "/", "--remount-ro", "/proc", "--seccomp"]);
         command.arg(descriptor.to_string()).arg("--").arg(&interpreter.program).args(interpreter.arguments(program));
         environment(&mut command, Path::new(INSIDE), token);
+        command.env(PROCESSES, (self.limits.processes + self.others.beside(true)).to_string());
         #[expect(unsafe_code, reason = "the only place between fork and exec")]
         // SAFETY: only system calls on memory that exists before the fork; nothing is allocated and no lock is taken.
         unsafe {

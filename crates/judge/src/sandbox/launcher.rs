@@ -6,7 +6,7 @@
 use super::{
     Error, Interpreter, Limits, Program, environment,
     process::{self, Ended},
-    python::BY_DESCRIPTOR,
+    python::{BY_DESCRIPTOR, Token},
     seccomp::{self, Needs},
     step,
 };
@@ -81,8 +81,7 @@ pub(super) struct Launcher {
     root: bool,
     network: Network,
     limits: Limits,
-    /// Processes that the user had when we began; the system counts them with ours.
-    others: u64,
+    others: Others,
     next_user: AtomicU32,
 }
 
@@ -110,7 +109,7 @@ impl Launcher {
         }
         let root = rustix::process::geteuid().is_root();
         let network = if root { Network::Own } else { Network::OwnUser };
-        let others = if root { 0 } else { threads_of(rustix::process::getuid().as_raw()) };
+        let others = Others::count();
         Ok(Self { abi, readable, root, network, limits, others, next_user: AtomicU32::new(0) })
     }
 
@@ -148,7 +147,7 @@ impl Launcher {
         interpreter: &Interpreter,
         program: &Program,
         folder: &Path,
-        token: &str,
+        token: &Token,
     ) -> Result<Ended, Error> {
         let user = self.root.then(|| FIRST_USER + self.next_user.fetch_add(1, Ordering::Relaxed) % 400);
         if let Some(user) = user {
@@ -163,11 +162,13 @@ impl Launcher {
             group: true,
         })
         .map_err(|e| Error::Unavailable(vec![format!("seccomp: {e}")]))?;
+        // Under root each program has a user of its own.
+        let others = if self.root { 0 } else { self.others.beside(self.network == Network::OwnUser) };
         let seconds = program.wall.as_secs() + 1;
         let mut child = Child {
             parent: rustix::process::getpid().as_raw_nonzero().get(),
             network: self.network,
-            limits: limits(self.limits, self.limits.processes + self.others, seconds),
+            limits: limits(self.limits, Some(self.limits.processes + others), seconds),
             user,
             ruleset: ruleset.as_raw_fd(),
             programs,
@@ -214,8 +215,33 @@ fn abi() -> Result<ABI, Error> {
     }
 }
 
-/// Threads of a user on this machine, and room for more.
-pub(super) fn threads_of(user: u32) -> u64 {
+/// Processes that the system counts with a program's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Others {
+    of_user: u64,
+    /// Whether the system counts by user name space (Linux 5.14).
+    by_space: bool,
+}
+
+impl Others {
+    /// Counts those of our user.
+    pub(super) fn count() -> Self {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
+        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        // A desktop's user starts programs all the time: leave room for them.
+        let of_user = threads_of(rustix::process::getuid().as_raw()) + 256;
+        Self { of_user, by_space: version >= (5, 14) }
+    }
+
+    /// How many to add to a program's limit.
+    pub(super) const fn beside(self, own_space: bool) -> u64 {
+        if own_space && self.by_space { 0 } else { self.of_user }
+    }
+}
+
+/// Threads of a user on this machine.
+fn threads_of(user: u32) -> u64 {
     let of = |status: String| -> Option<u64> {
         let field = |name: &str| {
             status.lines().find_map(|l| l.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok())
@@ -224,25 +250,23 @@ pub(super) fn threads_of(user: u32) -> u64 {
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let statuses = processes.filter_map(|p| fs::read_to_string(p.path().join("status")).ok());
-    // A desktop's user starts programs all the time: leave room for them.
-    statuses.filter_map(of).sum::<u64>() + 256
+    statuses.filter_map(of).sum()
 }
 
-/// Pairs of a resource and its limit, none above what we ourselves have.
-pub(super) fn limits(limits: Limits, processes: u64, seconds: u64) -> Vec<(rlimit::Resource, u64)> {
+/// Pairs of a resource and its limit, none above what we ourselves have. `processes` is absent where the program sets it.
+pub(super) fn limits(limits: Limits, processes: Option<u64>, seconds: u64) -> Vec<(rlimit::Resource, u64)> {
     use rlimit::Resource;
-    [
+    let fixed = [
         (Resource::AS, limits.memory),
         (Resource::CPU, seconds),
         (Resource::FSIZE, limits.file),
         (Resource::NOFILE, limits.files),
-        (Resource::NPROC, processes),
         (Resource::CORE, 0),
         (Resource::MEMLOCK, 0),
-    ]
-    .into_iter()
-    .map(|(resource, limit)| (resource, limit.min(resource.get_hard().unwrap_or(limit))))
-    .collect()
+    ];
+    let processes = processes.map(|limit| (Resource::NPROC, limit));
+    let all = fixed.into_iter().chain(processes);
+    all.map(|(resource, limit)| (resource, limit.min(resource.get_hard().unwrap_or(limit)))).collect()
 }
 
 /// What the child was doing when the system said no.

@@ -24,6 +24,7 @@ mod seccomp;
 
 use lexicon::TestOutcome;
 use process::Ended;
+use python::Token;
 use std::{
     fs, io,
     net::TcpListener,
@@ -242,36 +243,40 @@ impl Sandbox {
         fs::write(place.join("solution.py"), program.solution).map_err(step("write solution.py"))?;
         // tidy-expect(atomic-writes): likewise
         fs::write(place.join("test.py"), program.script).map_err(step("write test.py"))?;
-        let token = python::token();
+        let token = Token::new();
         let ended = match &self.confinement {
             Confinement::Bubblewrap(b) => b.run(&self.interpreter, program, place, &token)?,
             Confinement::Launcher(l) => l.run(&self.interpreter, program, place, &token)?,
         };
-        let outcome = self.outcome(&ended, &token);
         process::unlock(place);
-        Ok(outcome)
+        self.outcome(&ended, &token)
     }
 
-    fn outcome(&self, ended: &Ended, token: &str) -> TestOutcome {
+    fn outcome(&self, ended: &Ended, token: &Token) -> Result<TestOutcome, Error> {
         if ended.timed_out {
-            return TestOutcome::TimedOut;
+            return Ok(TestOutcome::TimedOut);
         }
-        let finished = ended.output.windows(token.len()).any(|w| w == token.as_bytes());
+        let printed = |word: &str| ended.output.windows(word.len()).any(|w| w == word.as_bytes());
         let wrapped = matches!(self.confinement, Confinement::Bubblewrap(_));
-        match ended.stopped_by(wrapped) {
+        Ok(match ended.stopped_by(wrapped) {
             Some(signal) => TestOutcome::Killed(process::signal_name(signal)),
-            None if ended.status.success() && finished => TestOutcome::Passed,
+            None if ended.status.success() && printed(&token.finished) => TestOutcome::Passed,
             None if ended.status.success() => {
                 TestOutcome::Failed("the program ended itself before the last line of its test".to_owned())
             }
+            // The word stands first, so that a flood of output may have pushed it out.
+            None if ended.whole && !printed(&token.started) => {
+                let why = last_lines(&ended.output, token);
+                return Err(Error::Step { step: "start python", source: io::Error::other(why) });
+            }
             None => TestOutcome::Failed(last_lines(&ended.output, token)),
-        }
+        })
     }
 }
 
 /// The last lines of an output, at most 20 and 2,000 bytes.
-fn last_lines(output: &[u8], token: &str) -> String {
-    let text = String::from_utf8_lossy(output).replace(token, "");
+fn last_lines(output: &[u8], token: &Token) -> String {
+    let text = String::from_utf8_lossy(output).replace(&token.started, "").replace(&token.finished, "");
     let mut lines: Vec<&str> = text.trim_end().lines().rev().take(20).collect();
     lines.reverse();
     let mut joined = lines.join("\n");
@@ -283,12 +288,12 @@ fn last_lines(output: &[u8], token: &str) -> String {
 }
 
 /// The environment of every program; `folder` is its own folder as it sees it.
-fn environment(command: &mut Command, folder: &Path, token: &str) {
+fn environment(command: &mut Command, folder: &Path, token: &Token) {
     command.env_clear();
     command.env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LANG", "C.UTF-8").env("LC_ALL", "C.UTF-8");
     command.env("HOME", folder).env("TMPDIR", folder).env("USER", "nobody").env("LOGNAME", "nobody");
     // The order of sets is part of what a test sees: the same code must get the same verdict every time.
-    command.env("PYTHONHASHSEED", "0").env(python::TOKEN, token);
+    command.env("PYTHONHASHSEED", "0").env(python::TOKEN, token.pair());
 }
 
 #[cfg(test)]
@@ -297,13 +302,15 @@ mod tests {
 
     #[test]
     fn keeps_the_last_lines() {
+        let token = Token::new();
         let text = (0..50).map(|i| format!("line {i}\n")).collect::<String>();
-        let kept = last_lines(text.as_bytes(), "token");
+        let kept = last_lines(text.as_bytes(), &token);
         assert!(kept.starts_with("line 30\n") && kept.ends_with("line 49"), "{kept}");
         let wide = "é".repeat(5_000);
-        let kept = last_lines(wide.as_bytes(), "token");
+        let kept = last_lines(wide.as_bytes(), &token);
         assert_eq!(kept.len(), 2_000);
-        assert_eq!(last_lines(b"done\ntoken", "token"), "done");
+        let words = format!("{}done\n{}", token.started, token.finished);
+        assert_eq!(last_lines(words.as_bytes(), &token), "done");
     }
 
     /// Debian 12's kernel has the second version of Landlock, Ubuntu 22.04's the first: what they cannot refuse, the system

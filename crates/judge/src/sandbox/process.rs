@@ -25,6 +25,8 @@ pub(crate) struct Ended {
     pub timed_out: bool,
     /// The last bytes of standard output and standard error, in the order they were written.
     pub output: Vec<u8>,
+    /// Whether `output` is all that it printed.
+    pub whole: bool,
 }
 
 impl Ended {
@@ -61,7 +63,7 @@ pub(crate) fn supervise_in(mut command: Command, wall: Duration, keep: usize, gr
         let _ = child.wait();
     })?;
 
-    let mut tail = Tail { bytes: Vec::new(), keep };
+    let mut tail = Tail { bytes: Vec::new(), keep, whole: true };
     let mut open = true;
     let timed_out = follow(&watch, &mut reader, &mut tail, &mut open, Instant::now() + wall);
     // The child is not waited for yet, so its number, which names the group, cannot have been given to another. Whatever went
@@ -76,7 +78,7 @@ pub(crate) fn supervise_in(mut command: Command, wall: Duration, keep: usize, gr
         wait_for(&mut events, left)?;
         open = !left.is_zero() && !events[0].revents().is_empty() && tail.read(&mut reader)?;
     }
-    Ok(Ended { status, timed_out, output: tail.bytes })
+    Ok(Ended { status, timed_out, output: tail.bytes, whole: tail.whole })
 }
 
 /// Reads until the process ends; true where the deadline came first.
@@ -120,6 +122,8 @@ fn wait_for(events: &mut [PollFd<'_>], left: Duration) -> io::Result<()> {
 struct Tail {
     bytes: Vec<u8>,
     keep: usize,
+    /// Whether nothing was dropped.
+    whole: bool,
 }
 
 impl Tail {
@@ -135,6 +139,7 @@ impl Tail {
         if self.bytes.len() > 2 * self.keep || n == 0 {
             let cut = self.bytes.len().saturating_sub(self.keep);
             self.bytes.drain(..cut);
+            self.whole &= cut == 0;
         }
         Ok(n > 0)
     }

@@ -18,6 +18,9 @@ pub(super) const PROBE: &str = include_str!("probe.py");
 /// Name of the variable that carries the proof.
 pub(super) const TOKEN: &str = "RAMPART_TOKEN";
 
+/// Name of the variable that limits processes once the program is in a user name space of its own.
+pub(super) const PROCESSES: &str = "RAMPART_PROCESSES";
+
 /// Name of the variable that asks for `chmod` and its like by descriptor.
 pub(super) const BY_DESCRIPTOR: &str = "RAMPART_BY_DESCRIPTOR";
 
@@ -80,8 +83,24 @@ impl Interpreter {
     }
 }
 
-/// A word that a program cannot guess, printed when its test came to the end.
-pub(super) fn token() -> String {
-    let word = || RandomState::new().build_hasher().finish();
-    format!("\u{1}{:016x}{:016x}\u{1}", word(), word())
+/// Words that a program cannot guess.
+#[derive(Debug)]
+pub(super) struct Token {
+    /// Printed before anything of the program's is read: without it Python never started.
+    pub started: String,
+    /// Printed when the test came to its end.
+    pub finished: String,
+}
+
+impl Token {
+    pub(super) fn new() -> Self {
+        let word = || RandomState::new().build_hasher().finish();
+        let made = || format!("\u{1}{:016x}{:016x}\u{1}", word(), word());
+        Self { started: made(), finished: made() }
+    }
+
+    /// Form in the environment.
+    pub(super) fn pair(&self) -> String {
+        format!("{} {}", self.started, self.finished)
+    }
 }

@@ -55,7 +55,7 @@ struct Size {
     tasks: (usize, usize),
 }
 
-const FULL: Size = Size { per_lesson: 16, steps: (110, 80), tasks: (1, 4) };
+const FULL: Size = Size { per_lesson: 16, steps: (200, 60), tasks: (1, 4) };
 const QUICK: Size = Size { per_lesson: 6, steps: (40, 20), tasks: (1, 1) };
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
@@ -235,7 +235,7 @@ beta = 10.0
 gamma = 5.4
 alpha = 0.3
 [optim]
-learning-rate = 5e-4
+learning-rate = 4e-4
 schedule = "cosine"
 warmup-ratio = 0.1
 clip-norm = 1.0

@@ -552,7 +552,7 @@ steps = 4
             ("batch = 8", "batch = 0", "must be above 0"),
             ("1e-4", "nan", "optim.learning-rate is NaN"),
             ("format = 1", "format = 2", "format is 2"),
-            ("[optim]", "[optim", "line 13"),
+            ("[optim]", "[optim", "line 12"),
             ("[data]", "[data]\nmax-tokens = \"x\"", "invalid type"),
         ];
         for (from, to, expect) in cases {

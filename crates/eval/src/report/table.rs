@@ -33,7 +33,7 @@ fn one(report: &Report, name: &str) -> String {
     }
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let total = widths.iter().sum::<usize>() + 3 * (widths.len() - 1);
+    let total = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
     let counts = columns.first().map_or_else(String::new, |(_, r)| {
         format!(" ({} prompts, {} samples{})", r.prompts, r.samples, if columns.len() > 1 { " a stage" } else { "" })
     });
@@ -41,7 +41,7 @@ fn one(report: &Report, name: &str) -> String {
     for (i, row) in rows.iter().enumerate() {
         let mut line = format!("{:<1$}", row[0], widths[0]);
         for (text, width) in row[1..].iter().zip(&widths[1..]) {
-            line.push_str(&format!("   {text:>width$}"));
+            line.push_str(&format!("  {text:>width$}"));
         }
         out.push_str(line.trim_end());
         out.push('\n');

@@ -170,9 +170,9 @@ fn the_table_lines_up() {
     let text = table(&report());
     let expect = "\
 variants: new variants of lessons seen in training (40 prompts, 120 samples a stage)
-percent                                             Base                  SFT                  LPO
-──────────────────────────────────────────────────────────────────────────────────────────────────
-↓ Insecure (InS)                     71.3 [ 67.0,  75.5]  38.0 [ 33.8,  42.2]  17.6 [ 13.4,  21.9]
+percent                                               Base                  SFT                  LPO
+────────────────────────────────────────────────────────────────────────────────────────────────────
+↓ Insecure (InS)                       71.3 [ 67.0,  75.5]  38.0 [ 33.8,  42.2]  17.6 [ 13.4,  21.9]
 ";
     assert!(text.starts_with(expect), "{text}");
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");

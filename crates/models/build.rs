@@ -1,5 +1,6 @@
 //! Writes where libtorch is into this package's tests and programs, so that they run with no environment
-//! variable. Every package that links libtorch into a test or program has this same file.
+//! variable. Every package that links libtorch into a test or program names this file as its build script: cargo hands
+//! link arguments to the package itself only.
 
 use std::path::PathBuf;
 

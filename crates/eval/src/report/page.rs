@@ -4,10 +4,10 @@ use super::{Column, Comparison, Document, MaskedPair, chart, code, words};
 use crate::Outcome;
 use lexicon::{Figure, Report, SuiteResult, TestOutcome, Verdict};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Below this many answers a stage a weakness stands apart from the others.
-const FEWEST_ANSWERS: usize = 3;
+/// Weaknesses shown at once; the others, of which less is known, stand behind a click.
+const SHOWN_WEAKNESSES: usize = 18;
 
 #[derive(Serialize)]
 pub(super) struct Page {
@@ -33,7 +33,7 @@ struct Suite {
     heroes: Vec<Hero>,
     rows: Vec<Row>,
     cwes: Vec<CweRow>,
-    /// Weaknesses with too few answers to say anything of each.
+    /// The weaknesses with the fewest answers.
     rare: Vec<CweRow>,
     cwe_stages: Vec<Label>,
 }
@@ -204,11 +204,7 @@ fn suites(report: &Report) -> Vec<Suite> {
             results.iter().enumerate().map(|(i, (stage, r))| range(stage, class(i, n), of(r))).collect()
         };
         let first = results.first().map(|(_, r)| *r);
-        let (mut cwes, mut rare): (Vec<_>, Vec<_>) =
-            cwes(&results, &weaknesses).into_iter().partition(|row| row.n >= FEWEST_ANSWERS);
-        if cwes.is_empty() {
-            std::mem::swap(&mut cwes, &mut rare);
-        }
+        let (cwes, rare) = cwes(&results, &weaknesses);
         Suite {
             name: name.to_owned(),
             about: words::suite(name),
@@ -298,11 +294,15 @@ fn toned(mut cells: Vec<Range>, figures: &[Figure], lower_is_better: bool) -> Ve
     cells
 }
 
-/// Rows of the first stage against the last, the worst at first on top.
-fn cwes(results: &[(&str, &SuiteResult)], names: &BTreeMap<String, String>) -> Vec<CweRow> {
-    let Some((_, first)) = results.first() else { return Vec::new() };
+/// Rows of the first stage against the last, the worst at first on top: the weaknesses with the most answers, and the rest.
+fn cwes(results: &[(&str, &SuiteResult)], names: &BTreeMap<String, String>) -> (Vec<CweRow>, Vec<CweRow>) {
+    let Some((_, first)) = results.first() else { return (Vec::new(), Vec::new()) };
     let mut order: Vec<_> = first.by_cwe.iter().collect();
     order.sort_by(|a, b| b.ins.value.total_cmp(&a.ins.value).then_with(|| number(&a.cwe).cmp(&number(&b.cwe))));
+    // The sort is stable: among equals in number, the worse come first and stay.
+    let mut by_answers = order.clone();
+    by_answers.sort_by_key(|figure| std::cmp::Reverse(figure.ins.n));
+    let shown: BTreeSet<&str> = by_answers.iter().take(SHOWN_WEAKNESSES).map(|f| f.cwe.as_str()).collect();
     order
         .into_iter()
         .map(|figure| CweRow {
@@ -317,7 +317,7 @@ fn cwes(results: &[(&str, &SuiteResult)], names: &BTreeMap<String, String>) -> V
                 })
                 .collect(),
         })
-        .collect()
+        .partition(|row| shown.contains(row.cwe.as_str()))
 }
 
 fn number(cwe: &str) -> u32 {

@@ -112,16 +112,22 @@ fn the_page_says_what_came_out() -> Result<()> {
     }
     let mut worse = document();
     worse.report.stages.reverse();
-    worse.report.stages[2].suites[0].by_cwe[0].ins.n = 1;
-    worse.report.stages[0].suites[0].by_cwe[0].ins.n = 1;
+    let suite = &mut worse.report.stages[0].suites[0];
+    suite.by_cwe =
+        (0..20).map(|i| CweFigure { cwe: format!("CWE-{i}"), ins: Figure { n: 10 + i, ..figure(50.0) } }).collect();
     let page = html(&worse)?;
     for expect in [
         "Insecure answers rise from 18\u{a0}% to 71\u{a0}%",
         "<td class=\"worse\">71.3",
-        "1 weakness with fewer answers",
+        "2 more, with fewer answers each",
     ] {
         assert!(page.contains(expect), "{expect:?} is missing");
     }
+    let place = |cwe: &str| page.find(&format!("<b>{cwe}</b>"));
+    assert!(
+        place("CWE-2") < place("CWE-19") && place("CWE-19") < place("CWE-0"),
+        "the two with the fewest stand behind"
+    );
     let mut quiet = document();
     (quiet.curves, quiet.comparisons, quiet.masks, quiet.notes) = (vec![], vec![], vec![], vec![]);
     quiet.report.stages.truncate(1);

@@ -1,13 +1,13 @@
 //! `rampart data mask`.
 
-use super::input;
+use super::{input, print};
 use crate::cli::{exit, terminal};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use corpus::mask_rows::{self, Masked};
 use lexicon::{Pair, jsonl};
 use std::{
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
 };
 
@@ -85,15 +85,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         ));
     }
     Ok(exit::CLEAN)
-}
-
-/// Writes to stdout. A reader that has seen enough (`| head`) is no failure.
-fn print(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match fill(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
-        _ => Ok(()),
-    }
 }
 
 fn show(out: &mut dyn Write, pair: &Pair, masked: &Masked, colour: bool) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! `rampart data stats`.
 
-use super::{OutputFormat, input};
+use super::{OutputFormat, input, print, print_json};
 use crate::cli::exit;
 use anyhow::Result;
 use corpus::{
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         }
     };
     match args.output_format {
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&stats)?),
-        OutputFormat::Full => print!("{}", full(&stats, args.max_tokens)),
+        OutputFormat::Json => print_json(&stats)?,
+        OutputFormat::Full => print(|out| out.write_all(full(&stats, args.max_tokens).as_bytes()))?,
     }
     Ok(exit::CLEAN)
 }

@@ -1,6 +1,6 @@
 //! `rampart data validate`.
 
-use super::{OutputFormat, input, programs};
+use super::{OutputFormat, input, print, print_json, programs};
 use crate::cli::{exit, terminal};
 use anyhow::{Result, ensure};
 use corpus::{
@@ -13,6 +13,7 @@ use corpus::{
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -107,8 +108,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         *answer.counts.entry(format!("{level}:{}", entry.check)).or_default() += 1;
     }
     match args.output_format {
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&answer)?),
-        OutputFormat::Full => full(&answer, args.notes),
+        OutputFormat::Json => print_json(&answer)?,
+        OutputFormat::Full => print(|out| full(out, &answer, args.notes))?,
+    }
+    for invalid in &answer.invalid {
+        terminal::say(&format!("rampart: {invalid}"));
     }
     Ok(if !answer.invalid.is_empty() {
         exit::FAILED
@@ -148,10 +152,10 @@ fn collect(
     Ok(())
 }
 
-fn full(answer: &Answer, notes: bool) {
+fn full(out: &mut dyn Write, answer: &Answer, notes: bool) -> io::Result<()> {
     for entry in answer.entries.iter().filter(|e| notes || e.level == Level::Problem) {
         let level = if entry.level == Level::Problem { "" } else { "note: " };
-        println!("{}: {level}[{}] {}", entry.place, entry.check, entry.message);
+        writeln!(out, "{}: {level}[{}] {}", entry.place, entry.check, entry.message)?;
     }
     let problems = answer.entries.iter().filter(|e| e.level == Level::Problem).count();
     let mut said = Vec::new();
@@ -168,8 +172,5 @@ fn full(answer: &Answer, notes: bool) {
         ));
     }
     let hidden = if notes { "" } else { " (--notes shows them)" };
-    println!("{}: {problems} problems, {} notes{hidden}", said.join("; "), answer.entries.len() - problems);
-    for invalid in &answer.invalid {
-        terminal::say(&format!("rampart: {invalid}"));
-    }
+    writeln!(out, "{}: {problems} problems, {} notes{hidden}", said.join("; "), answer.entries.len() - problems)
 }

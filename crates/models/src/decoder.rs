@@ -1,16 +1,19 @@
 //! The shared decoder: pre-norm RMSNorm, rotary attention with grouped keys and values, gated feed-forward.
 //!
-//! Everything runs on packed rows `[n, hidden]`. Attention is called once a group, on the group's own rows. The residual
-//! stream and the norms are f32; products run in the compute kind.
+//! Everything runs on packed rows `[n, hidden]`. The residual stream and the norms are f32; products run in the
+//! compute kind. The derivative is in [`crate::tape`].
 
 use crate::{
     Compute, DecoderConfig, LoraConfig, Packed,
     families::Projection,
+    kernels::{self, Norm},
     linear::{Linear, LowRank, cast},
     packing::Placed,
+    tape::BlockTape,
 };
 use tch::{Kind, Tensor, no_grad};
 
+pub(crate) use crate::attention::Attended;
 pub use crate::linear::Pass;
 
 /// One block.
@@ -23,7 +26,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    fn projection(&self, p: Projection) -> &Linear {
+    pub(crate) const fn projection(&self, p: Projection) -> &Linear {
         &self.projections[p as usize]
     }
 }
@@ -52,105 +55,84 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Hidden states after the last norm, `[rows, hidden]` in f32; with a graph in a training pass where weights train.
+    /// Hidden states after the last norm, `[rows, hidden]` in f32, of a pass that nothing is learnt from.
     pub fn forward(&self, packed: &Packed, pass: Pass) -> Tensor {
-        if pass.training { self.run(packed, pass, None) } else { no_grad(|| self.run(packed, pass, None)) }
+        no_grad(|| {
+            let (cos, sin) = self.rotary(&packed.positions);
+            self.run(packed, pass, (&cos, &sin), None, None).y
+        })
     }
 
-    /// [`Self::forward`] that also hands out each block's keys and values.
-    pub(crate) fn run(&self, packed: &Packed, pass: Pass, mut keep: Option<&mut Vec<KeyValue>>) -> Tensor {
-        let (cos, sin) = self.rotary(&packed.positions);
-        let mut x = Tensor::embedding(&self.embedding, &packed.ids, -1, false, false).to_kind(Kind::Float);
-        for block in &self.blocks {
-            let h = cast(&self.norm(&x, &block.input_norm), self.compute);
-            let (q, k, v) = self.queries_keys_values(block, &h, &cos, &sin, pass);
-            if let Some(keep) = keep.as_deref_mut() {
-                keep.push((k.shallow_clone(), v.shallow_clone()));
-            }
-            let a = self.attend(packed, &q, &k, &v);
-            x = &x + block.projection(Projection::O).forward(&a, self.compute, pass);
-            x = self.feed_forward(block, &x, pass);
-        }
-        self.norm(&x, &self.final_norm)
-    }
-
-    /// The second half of a block, residual included.
-    pub(crate) fn feed_forward(&self, block: &Block, x: &Tensor, pass: Pass) -> Tensor {
-        let h = cast(&self.norm(x, &block.post_norm), self.compute);
-        let gate = block.projection(Projection::Gate).forward(&h, self.compute, pass);
-        let up = block.projection(Projection::Up).forward(&h, self.compute, pass);
-        x + block.projection(Projection::Down).forward(&(gate.silu() * up), self.compute, pass)
-    }
-
-    /// Attention output projection.
-    pub(crate) fn attention_out(&self, block: &Block, a: &Tensor, pass: Pass) -> Tensor {
-        block.projection(Projection::O).forward(a, self.compute, pass)
-    }
-
-    /// Rotated queries and keys, and values: `[n, heads, head_dim]` each, in the compute kind.
-    pub(crate) fn queries_keys_values(
+    /// The pass itself: it hands out each block's keys and values, and what the way back needs, where they are asked for.
+    pub(crate) fn run(
         &self,
-        block: &Block,
-        h: &Tensor,
-        cos: &Tensor,
-        sin: &Tensor,
+        packed: &Packed,
         pass: Pass,
+        angles: (&Tensor, &Tensor),
+        mut cache: Option<&mut Vec<KeyValue>>,
+        mut tape: Option<&mut Vec<BlockTape>>,
+    ) -> Norm {
+        let mut x = self.embed(&packed.ids);
+        let mut pending = None;
+        for block in &self.blocks {
+            let before = self.norm(&x, pending.as_ref(), &block.input_norm);
+            let project = |p, h: &Tensor| block.projection(p).forward_keeping(h, self.compute, pass);
+            let [(q, kept_q), (k, kept_k), (v, kept_v)] =
+                [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y));
+            let (q, k, v) = self.rotated(q, k, v, angles);
+            if let Some(cache) = cache.as_deref_mut() {
+                cache.push((k.shallow_clone(), v.shallow_clone()));
+            }
+            let attended = self.attend(packed, q, k, v, tape.is_some());
+            let (o, kept_o) = project(Projection::O, &attended.out);
+            let middle = self.norm(&before.x, Some(&o), &block.post_norm);
+            let (gate, kept_gate) = project(Projection::Gate, &middle.y);
+            let (up, kept_up) = project(Projection::Up, &middle.y);
+            let (down, kept_down) = project(Projection::Down, &kernels::gated(&gate, &up));
+            x = middle.x.shallow_clone();
+            pending = Some(down);
+            if let Some(tape) = tape.as_deref_mut() {
+                tape.push(BlockTape {
+                    x: [(before.x, before.scale), (middle.x, middle.scale)],
+                    attended,
+                    gate,
+                    up,
+                    kept: [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down],
+                });
+            }
+        }
+        kernels::norm(&x, pending.as_ref(), &self.final_norm, self.config.norm_eps, Kind::Float)
+    }
+
+    /// Rows of the embedding, `[n, hidden]`, f32: what enters the residual stream.
+    pub(crate) fn embed(&self, ids: &Tensor) -> Tensor {
+        Tensor::embedding(&self.embedding, ids, -1, false, false).to_kind(Kind::Float)
+    }
+
+    /// Norm of the residual stream after a pending sum, in the compute kind.
+    pub(crate) fn norm(&self, x: &Tensor, pending: Option<&Tensor>, weight: &Tensor) -> Norm {
+        kernels::norm(x, pending, weight, self.config.norm_eps, self.compute.kind)
+    }
+
+    /// Queries and keys by their heads, turned to their positions, and values: `[n, heads, head_dim]` each.
+    pub(crate) fn rotated(
+        &self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        (cos, sin): (&Tensor, &Tensor),
     ) -> (Tensor, Tensor, Tensor) {
         let c = &self.config;
-        let project = |p: Projection, heads: i64| {
-            block.projection(p).forward(h, self.compute, pass).view([-1, heads, c.head_dim])
-        };
-        let q = rotate(&project(Projection::Q, c.heads), cos, sin);
-        let k = rotate(&project(Projection::K, c.kv_heads), cos, sin);
-        (cast(&q, self.compute), cast(&k, self.compute), project(Projection::V, c.kv_heads))
+        let heads = |t: Tensor, heads: i64| t.view([-1, heads, c.head_dim]);
+        let q = kernels::rotate(heads(q, c.heads), cos, sin, false);
+        let k = kernels::rotate(heads(k, c.kv_heads), cos, sin, false);
+        (q, k, heads(v, c.kv_heads))
     }
 
-    /// `x / rms(x) * weight`, in f32.
-    pub(crate) fn norm(&self, x: &Tensor, weight: &Tensor) -> Tensor {
-        let mean_square = x.square().mean_dim(&[-1i64][..], true, Kind::Float);
-        x * (mean_square + self.config.norm_eps).rsqrt() * weight
-    }
-
-    /// Cosine and sine of each row's position, `[n, 1, head_dim]`, the halves repeated as `rotate` wants them.
+    /// Cosine and sine of each row's angles, `[n, head_dim / 2]`.
     pub(crate) fn rotary(&self, positions: &Tensor) -> (Tensor, Tensor) {
         let angles = positions.to_kind(Kind::Float).unsqueeze(-1) * &self.inverse_frequencies;
-        let angles = Tensor::cat(&[&angles, &angles], -1).unsqueeze(1);
         (angles.cos(), angles.sin())
-    }
-
-    fn attend(&self, packed: &Packed, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
-        let sizes: Vec<i64> = packed.groups.iter().map(|g| g.rows() as i64).collect();
-        // One split instead of a slice a group: the backward of a split is one concatenation.
-        let split = |t: &Tensor| t.split_with_sizes(&sizes, 0);
-        let outs: Vec<Tensor> = split(q)
-            .iter()
-            .zip(split(k))
-            .zip(split(v))
-            .zip(&packed.masks)
-            .map(|(((q, k), v), mask)| self.attend_group(q, &k, &v, mask.as_ref()))
-            .collect();
-        Tensor::cat(&outs, 0)
-    }
-
-    fn attend_group(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> Tensor {
-        let heads = |t: &Tensor| t.transpose(0, 1).unsqueeze(0);
-        let out = Tensor::scaled_dot_product_attention(
-            &heads(q),
-            &heads(&self.repeat_kv(k, 1)),
-            &heads(&self.repeat_kv(v, 1)),
-            mask,
-            0.0,
-            mask.is_none(),
-            None::<f64>,
-            false,
-        );
-        out.squeeze_dim(0).transpose(0, 1).reshape([-1, self.config.heads * self.config.head_dim])
-    }
-
-    /// Repeats key or value heads so that each query head has its own.
-    pub(crate) fn repeat_kv(&self, t: &Tensor, dim: i64) -> Tensor {
-        let times = self.config.heads / self.config.kv_heads;
-        if times == 1 { t.shallow_clone() } else { t.repeat_interleave_self_int(times, dim, None::<i64>) }
     }
 
     /// Weight of the output head, `[vocab, hidden]`.
@@ -257,13 +239,6 @@ impl Decoder {
         }
         all
     }
-}
-
-/// Rotary embedding in the half-split form of Hugging Face checkpoints: `x cos + [-x2, x1] sin`.
-fn rotate(x: &Tensor, cos: &Tensor, sin: &Tensor) -> Tensor {
-    let halves = x.chunk(2, -1);
-    let turned = Tensor::cat(&[&halves[1].neg(), &halves[0]], -1);
-    x * cos + turned * sin
 }
 
 /// `theta^(-2i/d)`, `[head_dim / 2]`, scaled as the configuration says.

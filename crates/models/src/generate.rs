@@ -7,6 +7,8 @@
 use crate::{
     Decoder, Error, Group, Model, Packed, Result,
     decoder::{KeyValue, Pass},
+    families::Projection,
+    kernels,
     linear::cast,
     sampling::{Random, draw},
 };
@@ -225,7 +227,8 @@ impl<'a> Session<'a> {
         let decoder = &self.model.decoder;
         let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
         let mut kept = Vec::new();
-        let hidden = decoder.run(&packed, Pass::INFERENCE, Some(&mut kept));
+        let (cos, sin) = decoder.rotary(&packed.positions);
+        let hidden = decoder.run(&packed, Pass::INFERENCE, (&cos, &sin), Some(&mut kept), None).y;
         for ((cache_k, cache_v), (k, v)) in self.cache.blocks.iter_mut().zip(&kept) {
             for (row, &place) in (first_new..).zip(&places) {
                 let group = &packed.groups[place];
@@ -271,10 +274,12 @@ impl<'a> Session<'a> {
             .masked_fill(&beyond, f64::NEG_INFINITY)
             .to_kind(decoder.compute.kind)
             .view([n, 1, 1, longest]);
-        let mut x = Tensor::embedding(&decoder.embedding, &ids, -1, false, false).to_kind(Kind::Float);
+        let (mut x, mut pending) = (decoder.embed(&ids), None);
         for (block, (cache_k, cache_v)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
-            let h = cast(&decoder.norm(&x, &block.input_norm), decoder.compute);
-            let (q, k, v) = decoder.queries_keys_values(block, &h, &cos, &sin, Pass::INFERENCE);
+            let before = decoder.norm(&x, pending.as_ref(), &block.input_norm);
+            let project = |p, h: &Tensor| block.projection(p).forward(h, decoder.compute, Pass::INFERENCE);
+            let [q, k, v] = [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y));
+            let (q, k, v) = decoder.rotated(q, k, v, (&cos, &sin));
             let index = [Some(&row_numbers), Some(&at)];
             let _ = cache_k.index_put_(&index, &k, false);
             let _ = cache_v.index_put_(&index, &v, false);
@@ -290,10 +295,13 @@ impl<'a> Session<'a> {
                 false,
             );
             let a = a.reshape([n, c.heads * c.head_dim]);
-            x = &x + decoder.attention_out(block, &a, Pass::INFERENCE);
-            x = decoder.feed_forward(block, &x, Pass::INFERENCE);
+            let o = project(Projection::O, &a);
+            let middle = decoder.norm(&before.x, Some(&o), &block.post_norm);
+            let (gate, up) = (project(Projection::Gate, &middle.y), project(Projection::Up, &middle.y));
+            pending = Some(project(Projection::Down, &kernels::gated(&gate, &up)));
+            x = middle.x;
         }
-        self.logits(&decoder.norm(&x, &decoder.final_norm))
+        self.logits(&kernels::norm(&x, pending.as_ref(), &decoder.final_norm, c.norm_eps, Kind::Float).y)
     }
 
     /// Draws a token for rows from `first` on, and lets finished rows leave.

@@ -4,7 +4,7 @@
 //! gradient of the hidden states, and of the head where it trains:
 //! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
 
-use crate::{Compute, Decoder, linear::cast, softmax};
+use crate::{Compute, Decoder, kernels, linear::cast};
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
@@ -83,7 +83,7 @@ impl Head {
                 let (_, tokens, h) = self.pick(from, n, labels, hidden);
                 let logits = h.linear::<&Tensor>(&self.weight, None);
                 if self.compute.device == Device::Cpu {
-                    out.extend(softmax::fused(&logits, &labels.tokens[from..from + n], None));
+                    out.extend(kernels::label_log_probs(&logits, &labels.tokens[from..from + n], None));
                     continue;
                 }
                 let logits = logits.to_kind(Kind::Float);
@@ -113,7 +113,7 @@ impl Head {
                 let (rows, tokens, h) = self.pick(from, n, labels, hidden);
                 let logits = h.linear::<&Tensor>(&self.weight, None);
                 let d_logits = if self.compute.device == Device::Cpu {
-                    logps.extend(softmax::fused(&logits, &labels.tokens[from..from + n], Some(&d[from..from + n])));
+                    logps.extend(kernels::label_log_probs(&logits, &labels.tokens[from..from + n], Some(&d[from..from + n])));
                     logits
                 } else {
                     let g: Vec<f32> = d[from..from + n].iter().map(|&x| x as f32).collect();
@@ -135,28 +135,6 @@ impl Head {
             }
             (logps, HeadGradient { hidden: d_hidden, weight: d_weight })
         })
-    }
-}
-
-impl Decoder {
-    /// Sends the head's gradient back through the decoder; trainable tensors accumulate into their `.grad`.
-    ///
-    /// `hidden` is what [`Decoder::forward`] returned, graph included.
-    pub fn backward(&self, hidden: &Tensor, gradient: HeadGradient) {
-        if hidden.requires_grad() {
-            (hidden * gradient.hidden).sum(Kind::Float).backward();
-        }
-        if let Some(d_weight) = gradient.weight {
-            let mut grad = self.head_weight().grad();
-            no_grad(|| {
-                if grad.defined() {
-                    let _ = grad.g_add_(&d_weight);
-                } else {
-                    // No graph reached the weight yet: give it a gradient by differentiating `sum(W * dW)`.
-                    tch::with_grad(|| (self.head_weight() * d_weight).sum(Kind::Float).backward());
-                }
-            });
-        }
     }
 }
 

@@ -17,6 +17,8 @@ pub mod tokenizer;
 #[cfg(feature = "torch")]
 pub mod adapter;
 #[cfg(feature = "torch")]
+mod attention;
+#[cfg(feature = "torch")]
 pub mod decoder;
 #[cfg(feature = "torch")]
 pub mod device;
@@ -27,6 +29,8 @@ pub mod generate;
 #[cfg(feature = "torch")]
 pub mod head;
 #[cfg(feature = "torch")]
+mod kernels;
+#[cfg(feature = "torch")]
 mod linear;
 #[cfg(feature = "torch")]
 pub mod optimizer;
@@ -35,7 +39,7 @@ pub mod packing;
 #[cfg(feature = "torch")]
 mod sampling;
 #[cfg(feature = "torch")]
-mod softmax;
+pub mod tape;
 #[cfg(feature = "torch")]
 pub mod weights;
 
@@ -53,6 +57,7 @@ pub use {
     folder::{Model, Stored},
     generate::{Generation, SamplingParams},
     packing::{Group, Packed},
+    tape::Tape,
 };
 
 /// Result of this crate's fallible functions.

@@ -50,22 +50,98 @@ pub(crate) fn cast(t: &Tensor, compute: Compute) -> Tensor {
     if t.kind() == compute.kind { t.shallow_clone() } else { t.to_kind(compute.kind) }
 }
 
+/// What a training pass keeps of an adapter's way: nothing `[n, out]` wide.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// `scale * x A^T`, `[n, r]`.
+    low: Tensor,
+    /// The input after dropout, and which of its values stayed.
+    dropped: Option<(Tensor, Tensor)>,
+}
+
+/// Gradient of an adapter's narrow side, `scale * dy B`, `[n, r]`.
+pub(crate) type LowGradient = Option<Tensor>;
+
 impl Linear {
     /// Applies the projection to `x` of shape `[n, in]` in the compute kind.
     pub(crate) fn forward(&self, x: &Tensor, compute: Compute, pass: Pass) -> Tensor {
+        self.forward_keeping(x, compute, pass).0
+    }
+
+    /// [`Self::forward`] that also hands out what [`Self::weight_gradients`] wants of the adapter.
+    pub(crate) fn forward_keeping(&self, x: &Tensor, compute: Compute, pass: Pass) -> (Tensor, Option<Kept>) {
         let bias = self.bias.as_ref().map(|b| cast(b, compute));
-        let y = x.linear(&cast(&self.weight, compute), bias.as_ref());
-        match &self.adapter {
-            Some(lora) if pass.adapters => {
-                let x =
-                    if pass.training && lora.dropout > 0.0 { x.dropout(lora.dropout, true) } else { x.shallow_clone() };
-                let low = x.linear::<&Tensor>(&cast(&lora.a, compute), None);
-                // The scale goes onto the narrow side: r columns instead of `out`.
-                let low = if (lora.scale - 1.0).abs() > f64::EPSILON { low * lora.scale } else { low };
-                y + low.linear::<&Tensor>(&cast(&lora.b, compute), None)
-            }
-            _ => y,
+        let mut y = x.linear(&cast(&self.weight, compute), bias.as_ref());
+        let Some(lora) = self.adapter.as_ref().filter(|_| pass.adapters) else { return (y, None) };
+        let dropped = (pass.training && lora.dropout > 0.0).then(|| x.native_dropout(lora.dropout, true));
+        let mut low = dropped.as_ref().map_or(x, |d| &d.0).linear::<&Tensor>(&cast(&lora.a, compute), None);
+        // The scale goes onto the narrow side: r columns instead of `out`.
+        if (lora.scale - 1.0).abs() > f64::EPSILON {
+            let _ = low.g_mul_scalar_(lora.scale);
         }
+        let _ = y.addmm_(&low, &cast(&lora.b, compute).tr());
+        (y, Some(Kept { low, dropped }))
+    }
+
+    /// `dy W`, plus the adapter's share, added to `into` where another projection of the same input left its own.
+    pub(crate) fn input_gradient(
+        &self,
+        kept: Option<&Kept>,
+        d_y: &Tensor,
+        into: Option<Tensor>,
+        compute: Compute,
+    ) -> (Tensor, LowGradient) {
+        let weight = cast(&self.weight, compute);
+        let mut d_x = match into {
+            Some(mut d_x) => d_x.addmm_(d_y, &weight),
+            None => d_y.matmul(&weight),
+        };
+        let (Some(lora), Some(kept)) = (&self.adapter, kept) else { return (d_x, None) };
+        let d_low = self.low_gradient(lora, d_y, compute);
+        let a = cast(&lora.a, compute);
+        match &kept.dropped {
+            None => drop(d_x.addmm_(&d_low, &a)),
+            Some((_, stayed)) => {
+                let d = Tensor::native_dropout_backward(&d_low.matmul(&a), stayed, 1.0 / (1.0 - lora.dropout));
+                let _ = d_x.g_add_(&d);
+            }
+        }
+        (d_x, Some(d_low))
+    }
+
+    fn low_gradient(&self, lora: &LowRank, d_y: &Tensor, compute: Compute) -> Tensor {
+        let mut d_low = d_y.matmul(&cast(&lora.b, compute));
+        if (lora.scale - 1.0).abs() > f64::EPSILON {
+            let _ = d_low.g_mul_scalar_(lora.scale);
+        }
+        d_low
+    }
+
+    /// Adds the gradients of whatever trains here; `d_low` is what [`Self::input_gradient`] returned, where it was called.
+    pub(crate) fn weight_gradients(
+        &self,
+        x: &Tensor,
+        kept: Option<&Kept>,
+        d_y: &Tensor,
+        d_low: LowGradient,
+        compute: Compute,
+    ) {
+        if self.weight.requires_grad() {
+            accumulate(&self.weight, &d_y.tr().matmul(x));
+        }
+        if let Some(bias) = self.bias.as_ref().filter(|b| b.requires_grad()) {
+            accumulate(bias, &d_y.sum_dim_intlist(&[0i64][..], false, Kind::Float));
+        }
+        if let (Some(lora), Some(kept)) = (&self.adapter, kept) {
+            let d_low = d_low.unwrap_or_else(|| self.low_gradient(lora, d_y, compute));
+            accumulate(&lora.b, &d_y.tr().matmul(&kept.low));
+            accumulate(&lora.a, &d_low.tr().matmul(kept.dropped.as_ref().map_or(x, |d| &d.0)));
+        }
+    }
+
+    /// Whether anything here trains.
+    pub(crate) fn trains(&self) -> bool {
+        self.adapter.is_some() || self.weight.requires_grad()
     }
 
     /// Adds the adapter into the weight, in f32, and drops it.
@@ -75,5 +151,16 @@ impl Linear {
             let update = lora.b.matmul(&lora.a) * lora.scale;
             self.weight = (self.weight.to_kind(Kind::Float) + update).to_kind(kind).detach();
         }
+    }
+}
+
+/// Adds `d` to the gradient of a trainable tensor.
+pub(crate) fn accumulate(t: &Tensor, d: &Tensor) {
+    let mut grad = t.grad();
+    if grad.defined() {
+        let _ = grad.g_add_(d);
+    } else {
+        // libtorch's interface here cannot set a first gradient; differentiating `sum(t * d)` does.
+        tch::with_grad(|| (t * d).sum(Kind::Float).backward());
     }
 }

@@ -1,8 +1,12 @@
 //! AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), on f32 masters.
 
-use crate::{Error, Result, weights};
+use crate::{
+    Error, Result,
+    kernels::{self, AdamStep},
+    weights,
+};
 use std::{collections::BTreeMap, path::Path};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 /// Hyper-parameters that do not change during a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,17 +66,8 @@ impl AdamW {
     /// Euclidean norm of all gradients together.
     #[must_use]
     pub fn grad_norm(&self) -> f64 {
-        no_grad(|| {
-            let squares: Vec<Tensor> = self
-                .slots
-                .iter()
-                .filter_map(|s| {
-                    let g = s.parameter.grad();
-                    g.defined().then(|| g.square().sum(Kind::Double))
-                })
-                .collect();
-            if squares.is_empty() { 0.0 } else { Tensor::stack(&squares, 0).sum(Kind::Double).double_value(&[]).sqrt() }
-        })
+        let gradients = self.slots.iter().map(|s| s.parameter.grad()).filter(Tensor::defined);
+        no_grad(|| gradients.map(|g| kernels::square_sum(&g)).sum::<f64>()).sqrt()
     }
 
     /// One update with gradients multiplied by `grad_scale` (clipping), then gradients are zeroed.
@@ -80,27 +75,23 @@ impl AdamW {
         self.step += 1;
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let (correct1, correct2) = (1.0 - beta1.powi(power), 1.0 - beta2.powi(power));
         no_grad(|| {
             for slot in &mut self.slots {
                 let mut grad = slot.parameter.grad();
                 if !grad.defined() {
                     continue;
                 }
-                if (grad_scale - 1.0).abs() > f64::EPSILON {
-                    let _ = grad.g_mul_scalar_(grad_scale);
-                }
-                if weight_decay > 0.0 && slot.parameter.dim() > 1 {
-                    let _ = slot.parameter.g_mul_scalar_(1.0 - learning_rate * weight_decay);
-                }
-                let _ = slot.first.lerp_(&grad, 1.0 - beta1);
-                let _ = slot.second.g_mul_scalar_(beta2);
-                let _ = slot.second.addcmul_(&grad, &(&grad * (1.0 - beta2)));
+                let decays = slot.parameter.dim() > 1;
                 // As PyTorch: sqrt(v) / sqrt(c2) + eps, step size lr / c1.
-                let denominator = slot.second.sqrt() / correct2.sqrt() + eps;
-                let update = &slot.first / denominator * (-learning_rate / correct1);
-                let _ = slot.parameter.g_add_(&update);
-                let _ = grad.zero_();
+                let step = AdamStep {
+                    beta: [beta1, beta2],
+                    eps,
+                    keep: if decays { 1.0 - learning_rate * weight_decay } else { 1.0 },
+                    rate: learning_rate / (1.0 - beta1.powi(power)),
+                    correct: (1.0 - beta2.powi(power)).sqrt(),
+                    scale: grad_scale,
+                };
+                kernels::adam(&mut slot.parameter, &mut slot.first, &mut slot.second, &mut grad, step);
             }
         });
     }

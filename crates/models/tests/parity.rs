@@ -74,11 +74,11 @@ fn adapter_and_its_gradients_equal_pefts() -> Outcome {
     close(&log_probs(&model, &groups, Pass::INFERENCE)?, &numbers(&facts["adapted-logp"]), 1e-4);
 
     let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute)?;
-    let hidden = model.decoder.forward(&packed, Pass::TRAINING);
+    let tape = model.decoder.record(&packed);
     let labels =
         Labels { rows: (0..ids.len() as i64 - 1).collect(), tokens: ids[1..].iter().map(|&t| i64::from(t)).collect() };
-    let gradient = Head::new(&model.decoder).backward(&hidden.detach(), &labels, &numbers(&facts["weights"]));
-    model.decoder.backward(&hidden, gradient);
+    let gradient = Head::new(&model.decoder).backward(&tape.hidden, &labels, &numbers(&facts["weights"]));
+    model.decoder.backward(&packed, tape, gradient);
     let want = weights::read(&golden().join("gradients.safetensors"))?;
     let trained = model.decoder.trainable();
     assert_eq!(want.len(), trained.len());
@@ -86,6 +86,60 @@ fn adapter_and_its_gradients_equal_pefts() -> Outcome {
         let own = trained.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} does not train"))?;
         let worst = (own.1.grad() - want).abs().max().double_value(&[]);
         assert!(worst < 1e-3, "{name}: {worst}");
+    }
+    Ok(())
+}
+
+/// `sum(weights * log p)` sent back through every weight.
+fn learn(model: &Model, groups: &[Group], weights: &[f64]) -> models::Result<()> {
+    let packed = Packed::new(groups, &model.decoder.config, model.decoder.compute)?;
+    let mut labels = Labels::default();
+    for (group, place) in groups.iter().zip(&packed.groups) {
+        for (s, sequence) in group.sequences.iter().enumerate() {
+            labels.rows.extend((1..sequence.len()).map(|t| place.row(s, t - 1) as i64));
+            labels.tokens.extend(sequence[1..].iter().map(|&t| i64::from(t)));
+        }
+    }
+    let tape = model.decoder.record(&packed);
+    let gradient = Head::new(&model.decoder).backward(&tape.hidden, &labels, weights);
+    model.decoder.backward(&packed, tape, gradient);
+    Ok(())
+}
+
+#[test]
+fn gradients_of_every_weight_equal_transformers() -> Outcome {
+    let (mut model, facts) = (load(Precision::F32)?, facts()?);
+    model.decoder.train_all();
+    learn(&model, &[Group { sequences: vec![ids(&facts)] }], &numbers(&facts["weights"]))?;
+    let want = weights::read(&golden().join("full-gradients.safetensors"))?;
+    let trained = model.decoder.trainable();
+    assert_eq!(want.len(), trained.len());
+    for (name, want) in want {
+        let own = trained.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} does not train"))?;
+        let worst = (own.1.grad() - want).abs().max().double_value(&[]);
+        assert!(worst < 1e-4, "{name}: {worst}");
+    }
+    Ok(())
+}
+
+#[test]
+fn gradients_of_a_shared_beginning_equal_those_apart() -> Outcome {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let gradients = |groups: &[Group]| -> models::Result<Vec<tch::Tensor>> {
+            let mut model = load(precision)?;
+            model.decoder.train_all();
+            let n = groups.iter().flat_map(|g| &g.sequences).map(|s| s.len() - 1).sum();
+            learn(&model, groups, &vec![-0.25; n])?;
+            Ok(model.decoder.trainable().iter().map(|(_, t)| t.grad()).collect())
+        };
+        let (a, b, c) = (vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 9, 8], vec![7, 7, 1]);
+        let shared = gradients(&[Group { sequences: vec![a.clone(), b.clone()] }, Group { sequences: vec![c.clone()] }])?;
+        let apart = gradients(&[a, b, c].map(|s| Group { sequences: vec![s] }))?;
+        let tolerance = if precision == Precision::F32 { 1e-4 } else { 0.05 };
+        for (a, b) in shared.iter().zip(&apart) {
+            let (worst, largest) = ((a - b).abs().max().double_value(&[]), b.abs().max().double_value(&[]));
+            assert!(worst < tolerance * largest.max(1.0), "{worst} of {largest}");
+        }
     }
     Ok(())
 }

@@ -140,11 +140,14 @@ pub fn part(
     sums.tokens += examples.iter().map(|e| e.tokens()).sum::<usize>();
     sums.unique += packed.rows();
 
-    let pass = if learn { Pass::TRAINING } else { Pass::INFERENCE };
-    let hidden = decoder.forward(&packed, pass);
     let head = Head::new(decoder);
-    let detached = hidden.detach();
-    if learn && matches!(objective, Objective::Sft(_)) {
+    if !learn {
+        let logp = head.log_probs(&decoder.forward(&packed, Pass::INFERENCE), &asked.labels);
+        judge(objective, examples, shares, references, &asked, &logp, sums)?;
+        return Ok(());
+    }
+    let tape = decoder.record(&packed);
+    let gradient = if matches!(objective, Objective::Sft(_)) {
         // The derivative of likelihood does not depend on the log-probs: one pass over the head gives both.
         let mut d = vec![0.0; asked.labels.len()];
         for (positions, (g, _, sequence)) in asked.index.iter().zip(&sequences) {
@@ -153,16 +156,15 @@ pub fn part(
                 d[*at] -= shares[*g] / n;
             }
         }
-        let (logp, gradient) = head.fused(&detached, &asked.labels, &d);
+        let (logp, gradient) = head.fused(&tape.hidden, &asked.labels, &d);
         judge(objective, examples, shares, references, &asked, &logp, sums)?;
-        decoder.backward(&hidden, gradient);
-        return Ok(());
-    }
-    let logp = head.log_probs(&detached, &asked.labels);
-    let d = judge(objective, examples, shares, references, &asked, &logp, sums)?;
-    if learn {
-        decoder.backward(&hidden, head.backward(&detached, &asked.labels, &d));
-    }
+        gradient
+    } else {
+        let logp = head.log_probs(&tape.hidden, &asked.labels);
+        let d = judge(objective, examples, shares, references, &asked, &logp, sums)?;
+        head.backward(&tape.hidden, &asked.labels, &d)
+    };
+    decoder.backward(&packed, tape, gradient);
     Ok(())
 }
 

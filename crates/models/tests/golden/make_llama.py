@@ -26,6 +26,17 @@ for name, p in lora.named_parameters():
     if "lora_B" in name:
         p.data = 0.05 * torch.randn_like(p)
 lora.save_pretrained(f"{out}/adapter")
+with lora.disable_adapter():
+    for p in model.parameters():
+        p.requires_grad_(True)
+    plain = torch.log_softmax(lora(ids).logits[0, :-1], -1).gather(1, ids[0, 1:, None]).squeeze(1)
+    (torch.linspace(-1, 1, plain.numel()) * plain).sum().backward()
+    clean = lambda n: n.replace("base_model.model.", "").replace(".base_layer", "")
+    save_file({clean(n): p.grad.contiguous() for n, p in lora.named_parameters() if p.grad is not None and "lora_" not in n},
+              f"{out}/full-gradients.safetensors")
+    for n, p in lora.named_parameters():
+        p.grad = None
+        p.requires_grad_("lora_" in n)
 logp = torch.log_softmax(lora(ids).logits[0, :-1], -1).gather(1, ids[0, 1:, None]).squeeze(1)
 weights = torch.linspace(-1, 1, logp.numel())
 (weights * logp).sum().backward()

@@ -403,6 +403,16 @@ impl Config {
         if o.steps == Some(0) || o.batch == 0 || o.micro_tokens == 0 || self.data.max_tokens < 2 {
             return Err("optim.steps, optim.batch, optim.micro-tokens and data.max-tokens must be above 0".into());
         }
+        // Far above any use; what is larger is a slip, and would take the memory before anything is said.
+        for (key, value, most) in [
+            ("optim.batch", o.batch, 1 << 20),
+            ("data.max-tokens", self.data.max_tokens, 1 << 24),
+            ("data.oversample.minimum", self.data.oversample.as_ref().map_or(0, |o| o.minimum), 1 << 20),
+        ] {
+            if value > most {
+                return Err(format!("{key} is {value}, expected at most {most}"));
+            }
+        }
         if self.data.train.is_empty() {
             return Err("data.train names no file".into());
         }

@@ -131,11 +131,11 @@ impl Accounts {
     }
 }
 
-/// Reads files into examples for the configuration's objective.
+/// Reads files into examples for the configuration's objective; `key` is where the configuration names them.
 ///
 /// # Errors
 /// [`Error::Data`] when a file cannot be read or has a bad line; [`Error::Empty`] when nothing is left, with the reasons.
-pub fn load(files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result<(Vec<Example>, Accounts)> {
+pub fn load(key: &str, files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result<(Vec<Example>, Accounts)> {
     let mut accounts = Accounts::default();
     let mut rows = Vec::new();
     for file in files {
@@ -158,7 +158,8 @@ pub fn load(files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result
     }
     accounts.used = examples.len();
     if examples.is_empty() {
-        return Err(Error::Empty(accounts.summary()));
+        let files: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
+        return Err(Error::Empty { key: key.to_owned(), files: files.join(", "), accounts: accounts.summary() });
     }
     if let Some(oversample) = &config.data.oversample {
         accounts.repeated = repeat(&mut examples, &classes, oversample.minimum, config.seed);

@@ -127,8 +127,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         report,
     };
     eval::report::write(out, &document)?;
-    println!("{table}");
-    println!("{}", out.join("report.html").display());
+    terminal::answer(table)?;
+    terminal::answer(out.join("report.html").display())?;
     Ok(exit::CLEAN)
 }
 

@@ -5,16 +5,24 @@ use std::{
     any::Any,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
+    sync::{Mutex, PoisonError},
 };
+
+/// Where the last panic was. It is said only when it ends the program: some are caught and become errors.
+static PLACE: Mutex<String> = Mutex::new(String::new());
 
 /// Runs the program; a panic becomes one message.
 pub(crate) fn caught(program: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        terminal::say(&message(&said(info.payload()), &place));
+        *PLACE.lock().unwrap_or_else(PoisonError::into_inner) =
+            info.location().map(ToString::to_string).unwrap_or_default();
     }));
     // Nothing of the program is used after a panic, and files appear whole or not at all.
-    panic::catch_unwind(AssertUnwindSafe(program)).unwrap_or(ExitCode::from(exit::FAILED))
+    panic::catch_unwind(AssertUnwindSafe(program)).unwrap_or_else(|payload| {
+        let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+        terminal::say(&message(&said(payload.as_ref()), &place));
+        ExitCode::from(exit::FAILED)
+    })
 }
 
 fn said(payload: &dyn Any) -> String {

@@ -107,6 +107,16 @@ fn weights_that_are_no_numbers_are_named() -> Outcome {
     Ok(())
 }
 
+fn changed(tokenizer: &Value, key: &str, value: Value) -> String {
+    let mut tokenizer = tokenizer.clone();
+    tokenizer[key] = value;
+    tokenizer.to_string()
+}
+
+fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!(0), |inner, _| json!([inner]))
+}
+
 #[test]
 fn tokenizers_that_do_not_fit_are_refused() -> Outcome {
     let bench = Bench::new()?;
@@ -123,6 +133,13 @@ fn tokenizers_that_do_not_fit_are_refused() -> Outcome {
         (good.to_string()[..200].to_owned(), "model/tokenizer.json: not a tokenizer"),
         (String::new(), "model/tokenizer.json: not a tokenizer"),
         ("{}".into(), "model/tokenizer.json: not a tokenizer"),
+        (format!("{}\u{fffd}", good), "model/tokenizer.json: not a tokenizer (not JSON"),
+        (changed(&good, "decoder", json!({"type": "ByteLevel", "trim_offsets": "x"})), "not a tokenizer ("),
+        (
+            changed(&good, "normalizer", json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
+            "not a tokenizer (",
+        ),
+        (changed(&good, "decoder", nested(200)), "not a tokenizer ("),
     ];
     for (text, expect) in cases {
         bench.file("model/tokenizer.json", &text)?;

@@ -21,6 +21,9 @@ pub struct State {
     pub step: usize,
     /// Configuration of the run, as TOML: another one would not continue it.
     pub config: String,
+    /// Hash of the examples; absent in checkpoints of before it was kept.
+    #[serde(default)]
+    pub data: Option<String>,
     /// Best held-out loss so far.
     pub best: Option<f64>,
     /// Evaluations since.
@@ -39,10 +42,10 @@ pub fn fingerprint(config: &Config) -> Result<String> {
         .map_err(|e| Error::Config { path: config.output.display().to_string(), message: e.to_string() })
 }
 
-/// Readies the output folder of a run that starts from the beginning.
+/// Whether a run may start from the beginning here.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] when it holds checkpoints: hours of work must not go because `--resume` was forgotten.
+/// [`Error::Checkpoint`] when there are checkpoints: hours of work must not go because `--resume` was forgotten.
 pub fn begin(output: &Path) -> Result<()> {
     if let Some((_, folder)) = list(output).pop() {
         return Err(malformed(
@@ -51,8 +54,23 @@ pub fn begin(output: &Path) -> Result<()> {
              or remove it",
         ));
     }
-    sweep(output);
     Ok(())
+}
+
+/// Takes the output folder for one run, until the handle is dropped or the process dies, and tidies it.
+///
+/// # Errors
+/// [`Error::Checkpoint`] when another run has it; [`Error::Write`] when it cannot be made.
+pub fn claim(output: &Path) -> Result<fs::File> {
+    let failed = |source| lexicon::atomic::WriteError { path: output.display().to_string(), source };
+    fs::create_dir_all(output).map_err(failed)?;
+    let handle = fs::File::open(output).map_err(failed)?;
+    // Where a file system cannot lock a folder, two runs in one are the user's to avoid.
+    if let Err(fs::TryLockError::WouldBlock) = handle.try_lock() {
+        return Err(malformed(output, "another run is writing here: wait for its end, or choose another output"));
+    }
+    sweep(output);
+    Ok(handle)
 }
 
 /// Removes what a killed process left half-written: checkpoints without their last file, and temporary files.
@@ -97,8 +115,7 @@ pub fn save(output: &Path, state: &State, optimizer: &AdamW, keep: usize) -> Res
 ///
 /// # Errors
 /// [`Error::Checkpoint`] when it belongs to another configuration or is damaged.
-pub fn resume(output: &Path, config: &Config, optimizer: &mut AdamW) -> Result<Option<State>> {
-    sweep(output);
+pub fn resume(output: &Path, config: &Config, data: &str, optimizer: &mut AdamW) -> Result<Option<State>> {
     let Some((_, folder)) = list(output).pop() else { return Ok(None) };
     let damaged =
         |e: String| malformed(&folder, &format!("{e}; remove this folder to resume from the checkpoint before it"));
@@ -108,6 +125,12 @@ pub fn resume(output: &Path, config: &Config, optimizer: &mut AdamW) -> Result<O
         return Err(malformed(
             &folder,
             "was made with another configuration: resume with that one, or choose another output folder",
+        ));
+    }
+    if state.data.as_ref().is_some_and(|d| d != data) {
+        return Err(malformed(
+            &folder,
+            "was made with other data: restore what data.train held then, or choose another output folder",
         ));
     }
     optimizer.load(&folder.join("state.safetensors")).map_err(|e| damaged(e.to_string()))?;

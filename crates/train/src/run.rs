@@ -95,6 +95,7 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     let o = &config.optim;
     let settings = AdamWConfig { beta1: o.beta1, beta2: o.beta2, eps: o.eps, weight_decay: o.weight_decay };
     let mut optimizer = AdamW::new(model.decoder.trainable(), settings);
+    let _claim = checkpoint::claim(&config.output)?;
     // Before a checkpoint is loaded: the reference is the model that the run started from.
     let trainer = Trainer {
         config,
@@ -103,10 +104,17 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         held_out_references: references(config, &model, &held_out)?,
     };
 
-    let mut state =
-        State { format: lexicon::FORMAT, step: 0, config: checkpoint::fingerprint(config)?, best: None, stale: 0 };
+    let data = examples::fingerprint(&train);
+    let mut state = State {
+        format: lexicon::FORMAT,
+        step: 0,
+        config: checkpoint::fingerprint(config)?,
+        data: Some(data.clone()),
+        best: None,
+        stale: 0,
+    };
     if resume {
-        match checkpoint::resume(&config.output, config, &mut optimizer)? {
+        match checkpoint::resume(&config.output, config, &data, &mut optimizer)? {
             Some(found) => {
                 observer.says(&format!("resuming after step {}", found.step));
                 state = found;

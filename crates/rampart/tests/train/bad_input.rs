@@ -30,11 +30,15 @@ fn bad_data_ends_in_one_message() -> Outcome {
         (
             "alike.jsonl",
             format!("{}\n{}\n", alike(1), alike(2)),
-            &["alike.jsonl: no example", "2 pair without difference"],
+            &["alike.jsonl: no example", "2 pair without difference, first 1"],
         ),
         ("empty.jsonl", String::new(), &["empty.jsonl: no example for data.train", "0 rows"]),
         ("blank.jsonl", "\n \n\n".into(), &["blank.jsonl: no example for data.train", "0 rows"]),
-        ("text.jsonl", "{\"text\":\"x = 1\"}\n".into(), &["text.jsonl: no example", "1 text row without two sides"]),
+        (
+            "text.jsonl",
+            "{\"text\":\"x = 1\"}\n".into(),
+            &["text.jsonl: no example", "1 text row without two sides, first text-1"],
+        ),
     ];
     for (name, text, expect) in &cases {
         bench.file(name, text)?;
@@ -69,7 +73,10 @@ fn a_pair_without_difference_is_counted_and_left_out() -> Outcome {
     bench.file("mixed.jsonl", &format!("{good}{alike}\n"))?;
     let config = bench.config(Run { steps: 2, ..Run::LPO })?;
     let said = bench.finishes(&["train", &config, "--set", "data.train=[\"mixed.jsonl\"]"])?;
-    assert!(said.contains("7 rows: 6 examples used") && said.contains("1 pair without difference"), "{said}");
+    assert!(
+        said.contains("7 rows: 6 examples used") && said.contains("1 pair without difference, first p-20"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -85,7 +92,7 @@ fn bad_configurations_end_in_one_message() -> Outcome {
         ("r = 4", "rank = 4", &["bad.toml", "`rank`"]),
         ("batch = 5", "batch = 0", &["bad.toml", "optim.batch"]),
         ("[optim]", "[optim", &["bad.toml: line 14"]),
-        ("steps = 60", "", &["bad.toml", "one of epochs and steps"]),
+        ("steps = 150", "", &["bad.toml", "one of epochs and steps"]),
         ("path = \"model\"", "", &["bad.toml", "missing field `path`"]),
     ];
     for (from, to, expect) in cases {

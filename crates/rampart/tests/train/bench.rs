@@ -34,7 +34,7 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Full weights and likelihood.
     pub(crate) const SFT: Self =
-        Run { output: "out", objective: "kind = \"sft\"", adapter: "{ kind = \"none\" }", steps: 60, every: 7 };
+        Run { output: "out", objective: "kind = \"sft\"", adapter: "{ kind = \"none\" }", steps: 150, every: 8 };
     /// Localized preferences on an adapter with dropout: its masks must be drawn anew as they were.
     pub(crate) const LPO: Self = Run {
         objective: "kind = \"lpo\"",

@@ -1,6 +1,6 @@
 //! A run that was killed or interrupted and then resumed ends as one that was not.
 
-use super::bench::{Bench, Outcome, Run};
+use super::bench::{Bench, Outcome, Run, one_message};
 use std::{fs, path::Path};
 
 /// Runs whole, runs again with a SIGKILL past a checkpoint, resumes, and compares.
@@ -10,10 +10,10 @@ fn check_kill(run: Run<'_>) -> Outcome {
     bench.finishes(&["train", &whole])?;
     let config = bench.config(Run { output: "killed", ..run })?;
     let mut running = bench.start(&["train", &config])?;
-    // A line is said every third step; checkpoints stand at 7 and 14, and the steps after the last one are lost.
-    running.hear("step 18/")?;
+    // A line is said every seventh step and a checkpoint stands at every eighth: the steps after the last are lost.
+    running.hear("step 21/")?;
     running.kill()?;
-    assert!(bench.metrics("killed")?.len() >= 18);
+    assert!(bench.metrics("killed")?.len() >= 21);
     assert!(!bench.path("killed/model").exists() && !bench.path("killed/adapter").exists());
     let said = bench.finishes(&["train", &config, "--resume"])?;
     assert!(said.contains("resuming after step "), "{said}");
@@ -47,12 +47,12 @@ fn check_interrupt(run: Run<'_>, signal: &str) -> Outcome {
     // No checkpoint but the one that the signal asks for.
     let config = bench.config(Run { output: "stopped", every: 0, ..run })?;
     let mut running = bench.start(&["train", &config])?;
-    running.hear("step 9/")?;
+    running.hear("step 14/")?;
     running.signal(signal)?;
     let (status, said) = running.ends()?;
     assert_eq!(status.code(), Some(2), "{said}");
     let steps = bench.metrics("stopped")?.len();
-    assert!((9..run.steps).contains(&steps), "{steps} steps: {said}");
+    assert!((14..run.steps).contains(&steps), "{steps} steps: {said}");
     let expect = format!("stopped after step {steps}: saved ");
     assert!(said.contains(&expect) && said.contains("--resume goes on") && !said.contains("panicked"), "{said}");
     assert!(bench.path(&format!("stopped/checkpoint-{steps}/state.json")).exists());
@@ -101,7 +101,7 @@ fn at(output: &Path, step: usize, moment: Moment) -> bool {
 #[test]
 fn a_kill_while_a_checkpoint_is_written_costs_nothing() -> Outcome {
     let bench = Bench::new()?;
-    let run = Run { steps: 40, every: 1, ..Run::SFT };
+    let run = Run { steps: 100, every: 1, ..Run::SFT };
     let whole = bench.config(Run { output: "whole", ..run })?;
     bench.finishes(&["train", &whole])?;
     let config = bench.config(Run { output: "killed", ..run })?;
@@ -130,6 +130,10 @@ fn a_forgotten_resume_overwrites_nothing() -> Outcome {
         &["train", &config, "--resume", "--set", "seed=6"],
         &["checkpoint-2", "another configuration", "choose another output"],
     )?;
+    let pairs = fs::read_to_string(bench.path("pairs.jsonl"))?;
+    bench.file("pairs.jsonl", &pairs.replacen("int(", "len(", 1))?;
+    bench.refuses(&["train", &config, "--resume"], &["checkpoint-2", "was made with other data", "data.train"])?;
+    bench.file("pairs.jsonl", &pairs)?;
     // A damaged checkpoint is named; without it the run starts where one is whole.
     let state = bench.path("out/checkpoint-2/state.safetensors");
     let bytes = fs::read(&state)?;
@@ -138,6 +142,17 @@ fn a_forgotten_resume_overwrites_nothing() -> Outcome {
     fs::write(&state, bytes)?;
     fs::write(bench.path("out/checkpoint-2/state.json"), "{\"format\":1,")?;
     bench.refuses(&["train", &config, "--resume"], &["checkpoint-2", "state.json", "remove this"])
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() -> Outcome {
+    let bench = Bench::new()?;
+    let config = bench.config(Run { steps: 1_000_000, ..Run::SFT })?;
+    let mut running = bench.start(&["train", &config, "--set", "checkpoint.every=0"])?;
+    running.hear("1000000 steps")?;
+    let output = bench.run(&["train", &config, "--resume"])?;
+    assert!(one_message(&output)?.contains("another run is writing here"));
+    running.kill()
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub fn read(path: &Path) -> Result<Rows, jsonl::Error> {
     let mut number = 0;
     let lines = jsonl::read_with(path, |text| {
         number += 1;
-        let value: Value = serde_json::from_str(text).map_err(|e| format!("not JSON: {e}"))?;
+        let value: Value = serde_json::from_str(text).map_err(|e| jsonl::explain(&e))?;
         let Value::Object(object) = value else { return Err("a row is a JSON object".into()) };
         row(object, &format!("{stem}-{number}"))
     })?;

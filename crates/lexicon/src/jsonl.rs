@@ -152,7 +152,8 @@ pub fn quarantine(path: &Path, bad: &[BadLine], folder: &Path) -> Result<PathBuf
 }
 
 /// serde's message without its own "at line 1": the caller knows the real line; the column stays.
-fn explain(error: &serde_json::Error) -> String {
+#[must_use]
+pub fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let head = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
     if error.is_syntax() || error.is_eof() {

@@ -41,8 +41,8 @@ impl LoraConfig {
     /// [`Error::Unavailable`] naming the setting and what the model has.
     pub fn check(&self, decoder: &Decoder) -> Result<()> {
         let names: Vec<String> = Projection::ALL.iter().map(|&p| (decoder.config.family().projection)(0, p)).collect();
-        if self.r < 1 {
-            return Err(Error::Unavailable(format!("adapter rank {} is below 1", self.r)));
+        if !(1..=1 << 16).contains(&self.r) {
+            return Err(Error::Unavailable(format!("adapter rank {} is not in 1..={}", self.r, 1 << 16)));
         }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(Error::Unavailable(format!("adapter dropout {} is not in 0..1", self.dropout)));

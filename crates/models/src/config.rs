@@ -106,10 +106,29 @@ impl DecoderConfig {
         if self.head_dim % 2 != 0 {
             return Err(format!("head_dim {} is odd: rotary embeddings need pairs", self.head_dim));
         }
-        if self.max_positions == 0 {
-            return Err("max_position_embeddings is 0".into());
+        if !(1..=1 << 24).contains(&self.max_positions) {
+            return Err(format!("max_position_embeddings is {}, expected 1..={}", self.max_positions, 1 << 24));
+        }
+        let rope =
+            self.rope_scaling.map_or([1.0; 4], |r| [r.factor, r.low_freq_factor, r.high_freq_factor, r.original]);
+        for (name, value) in [("rope_theta", self.rope_theta)].into_iter().chain(rope.map(|v| ("rope_scaling", v))) {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(format!("{name} holds {value}, expected a number above 0"));
+            }
+        }
+        if !(0.0..1.0).contains(&self.norm_eps) {
+            return Err(format!("rms_norm_eps is {}, expected 0 to 1", self.norm_eps));
         }
         Ok(())
+    }
+
+    /// Values of all weights.
+    #[must_use]
+    pub fn values(&self) -> i128 {
+        let wide = |[out, input]: [i64; 2]| i128::from(out) * i128::from(input);
+        let block: i128 = families::Projection::ALL.iter().map(|p| wide(p.shape(self))).sum();
+        let tables = if self.tied { 1 } else { 2 };
+        i128::from(self.layers) * block + tables * wide([self.vocab, self.hidden])
     }
 }
 

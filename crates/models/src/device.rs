@@ -79,6 +79,13 @@ pub fn fast_bf16() -> bool {
     flags.split_whitespace().any(|f| f == "amx_bf16" || f == "avx512_bf16")
 }
 
+/// Memory of this machine in bytes, where the system tells.
+pub(crate) fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: u64 = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
+}
+
 /// Opens `libtorch_cuda.so` at run time, so that one binary serves machines with and without a GPU.
 #[expect(unsafe_code, reason = "dlopen; the argument stands at the call")]
 fn open_cuda() -> std::result::Result<(), String> {

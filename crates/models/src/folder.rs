@@ -87,6 +87,19 @@ impl Model {
         let (config, json) = DecoderConfig::read(folder)?;
         let tokenizer = Tokenizer::load(folder)?;
         tokenizer.fits(config.vocab)?;
+        // No file vouches for these dimensions: libtorch would take all memory before it fails.
+        let bytes = 4 * config.values();
+        if let Some(memory) = crate::device::memory().filter(|&memory| bytes > i128::from(memory)) {
+            return Err(Error::malformed(
+                &folder.join("config.json"),
+                format!(
+                    "a model of {} values takes {} GiB and this machine has {}: make its dimensions smaller",
+                    config.values(),
+                    bytes >> 30,
+                    memory >> 30
+                ),
+            ));
+        }
         tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
         let residual = 0.02 / (2.0 * config.layers as f64).sqrt();
         let decoder = assemble(config, compute, &folder.display().to_string(), &mut |name, shape| {

@@ -158,8 +158,8 @@ impl<'a> Session<'a> {
     fn new(model: &'a Model, prompts: &'a [Vec<u32>], params: &'a SamplingParams) -> Self {
         let c = &model.decoder.config;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
-        let capacity = (longest + params.max_new_tokens).min(c.max_positions);
-        let slots = MOST_ROWS.min(prompts.len() * params.samples).max(1) as i64;
+        let capacity = longest.saturating_add(params.max_new_tokens).min(c.max_positions);
+        let slots = MOST_ROWS.min(prompts.len().saturating_mul(params.samples)).max(1) as i64;
         let empty = || {
             Tensor::zeros(
                 [slots, capacity as i64, c.kv_heads, c.head_dim],
@@ -191,7 +191,7 @@ impl<'a> Session<'a> {
             if self.rows.is_empty() {
                 break;
             }
-            let logits = self.step();
+            let logits = self.step()?;
             self.accept(&logits, 0, progress);
         }
         self.done.sort_by_key(|g| (g.prompt, g.index));
@@ -242,22 +242,29 @@ impl<'a> Session<'a> {
         let last: Vec<i64> =
             places.iter().map(|&p| (packed.groups[p].start + packed.groups[p].rows() - 1) as i64).collect();
         let last = Tensor::from_slice(&last).to_device(decoder.compute.device);
-        let logits = self.logits(&hidden.index_select(0, &last));
+        let logits = self.logits(&hidden.index_select(0, &last))?;
         self.accept(&logits, first_new, progress);
         Ok(())
     }
 
-    fn logits(&self, hidden: &Tensor) -> Vec<f32> {
+    fn logits(&self, hidden: &Tensor) -> Result<Vec<f32>> {
         let compute = self.model.decoder.compute;
         let logits = cast(hidden, compute).linear::<&Tensor>(&self.head, None);
         let logits = logits.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
         let mut out = vec![0f32; logits.numel()];
         logits.copy_data(&mut out, logits.numel());
-        out
+        if out.iter().any(|l| l.is_nan()) {
+            return Err(Error::Unavailable(format!(
+                "{}: its logits are NaN: the weights are damaged, or too large for {}",
+                self.model.folder().display(),
+                compute.precision_name()
+            )));
+        }
+        Ok(out)
     }
 
     /// One token for every running row: the token drawn last goes in, logits of the next come out.
-    fn step(&mut self) -> Vec<f32> {
+    fn step(&mut self) -> Result<Vec<f32>> {
         let decoder = &self.model.decoder;
         let (c, device) = (&decoder.config, decoder.compute.device);
         let n = self.rows.len() as i64;

@@ -42,8 +42,15 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Malformed`], naming `file`.
     pub fn from_bytes(bytes: &[u8], config: Option<&[u8]>, file: &Path) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|e| Error::malformed(file, format!("not a tokenizer: {e}")))?;
+        let broken =
+            |why: String| Error::malformed(file, format!("not a tokenizer ({why}): copy or download it again"));
+        if let Err(e) = serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            return Err(broken(format!("not JSON: {e}")));
+        }
+        // The parser panics on some contents instead of refusing them (a decoder or normalizer that is none).
+        let mut inner = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(bytes))
+            .map_err(|_| broken("its parts do not have the form that they name".into()))?
+            .map_err(|e| broken(e.to_string()))?;
         // A truncation or padding setting left in the file would silently shorten training data.
         inner
             .with_truncation(None)

@@ -81,6 +81,9 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
             serde_json::from_str(&text).map_err(|e| Error::malformed(&index, format!("not JSON: {e}")))?;
         let map = json["weight_map"].as_object().ok_or_else(|| Error::malformed(&index, "weight_map is missing"))?;
         let names: BTreeSet<&str> = map.values().filter_map(|v| v.as_str()).collect();
+        if names.is_empty() {
+            return Err(Error::malformed(&index, "weight_map names no file: copy or download the folder again"));
+        }
         return names
             .into_iter()
             .map(|name| {

@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The small file that is written last and removed first: a folder that has it is a whole checkpoint.
+const LAST: &str = "state.json";
+
 /// What a resumed run needs besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -18,6 +21,9 @@ pub struct State {
     pub step: usize,
     /// Configuration of the run, as TOML: another one would not continue it.
     pub config: String,
+    /// Hash of the examples; absent in checkpoints of before it was kept.
+    #[serde(default)]
+    pub data: Option<String>,
     /// Best held-out loss so far.
     pub best: Option<f64>,
     /// Evaluations since.
@@ -36,19 +42,71 @@ pub fn fingerprint(config: &Config) -> Result<String> {
         .map_err(|e| Error::Config { path: config.output.display().to_string(), message: e.to_string() })
 }
 
+/// Whether a run may start from the beginning here.
+///
+/// # Errors
+/// [`Error::Checkpoint`] when there are checkpoints: hours of work must not go because `--resume` was forgotten.
+pub fn begin(output: &Path) -> Result<()> {
+    if let Some((_, folder)) = list(output).pop() {
+        return Err(malformed(
+            &folder,
+            "is from an earlier run, which a new start would overwrite: go on with it (--resume), choose another output, \
+             or remove it",
+        ));
+    }
+    Ok(())
+}
+
+/// Takes the output folder for one run, until the handle is dropped or the process dies, and tidies it.
+///
+/// # Errors
+/// [`Error::Checkpoint`] when another run has it; [`Error::Write`] when it cannot be made.
+pub fn claim(output: &Path) -> Result<fs::File> {
+    let failed = |source| lexicon::atomic::WriteError { path: output.display().to_string(), source };
+    fs::create_dir_all(output).map_err(failed)?;
+    let handle = fs::File::open(output).map_err(failed)?;
+    // Where a file system cannot lock a folder, two runs in one are the user's to avoid.
+    if let Err(fs::TryLockError::WouldBlock) = handle.try_lock() {
+        return Err(malformed(output, "another run is writing here: wait for its end, or choose another output"));
+    }
+    sweep(output);
+    Ok(handle)
+}
+
+/// Removes what a killed process left half-written: checkpoints without their last file, and temporary files.
+fn sweep(output: &Path) {
+    for (_, folder) in folders(output) {
+        if whole(&folder) {
+            lexicon::atomic::sweep(&folder);
+        } else {
+            // What cannot be removed is untidy and harms nothing.
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+    for folder in [output, &output.join("model"), &output.join("adapter")] {
+        lexicon::atomic::sweep(folder);
+    }
+}
+
 /// Saves `OUT/checkpoint-N`, then removes the oldest beyond `keep`.
 ///
 /// # Errors
 /// [`Error::Write`]; earlier checkpoints stay.
 pub fn save(output: &Path, state: &State, optimizer: &AdamW, keep: usize) -> Result<PathBuf> {
     let folder = output.join(format!("checkpoint-{}", state.step));
+    if whole(&folder) {
+        // A run is a function of its configuration: what stands there is this state.
+        return Ok(folder);
+    }
     optimizer.save(&folder.join("state.safetensors"))?;
-    // The small file comes last: a folder that has it is whole.
     let json = serde_json::to_vec_pretty(state).map_err(|e| malformed(&folder, &e.to_string()))?;
-    lexicon::atomic::write(&folder.join("state.json"), &json)?;
+    lexicon::atomic::write(&folder.join(LAST), &json)?;
     let all = list(output);
     for (_, old) in all.iter().take(all.len().saturating_sub(keep.max(1))) {
-        let _ = fs::remove_dir_all(old);
+        // The file that makes it whole goes first: a kill in between must not leave one that only looks whole.
+        if fs::remove_file(old.join(LAST)).is_ok() {
+            let _ = fs::remove_dir_all(old);
+        }
     }
     Ok(folder)
 }
@@ -56,34 +114,52 @@ pub fn save(output: &Path, state: &State, optimizer: &AdamW, keep: usize) -> Res
 /// Loads the latest whole checkpoint of `output`, if there is one.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] when it belongs to another configuration; [`Error::Model`] when its tensors do not fit.
-pub fn resume(output: &Path, config: &Config, optimizer: &mut AdamW) -> Result<Option<State>> {
+/// [`Error::Checkpoint`] when it belongs to another configuration or is damaged.
+pub fn resume(output: &Path, config: &Config, data: &str, optimizer: &mut AdamW) -> Result<Option<State>> {
     let Some((_, folder)) = list(output).pop() else { return Ok(None) };
-    let bytes = fs::read(folder.join("state.json")).map_err(|e| malformed(&folder, &e.to_string()))?;
-    let state: State = serde_json::from_slice(&bytes).map_err(|e| malformed(&folder, &e.to_string()))?;
+    let damaged =
+        |e: String| malformed(&folder, &format!("{e}; remove this folder to resume from the checkpoint before it"));
+    let bytes = fs::read(folder.join(LAST)).map_err(|e| damaged(e.to_string()))?;
+    let state: State = serde_json::from_slice(&bytes).map_err(|e| damaged(format!("{LAST}: {e}")))?;
     if state.config != fingerprint(config)? {
         return Err(malformed(
             &folder,
             "was made with another configuration: resume with that one, or choose another output folder",
         ));
     }
-    optimizer.load(&folder.join("state.safetensors"))?;
+    if state.data.as_ref().is_some_and(|d| d != data) {
+        return Err(malformed(
+            &folder,
+            "was made with other data: restore what data.train held then, or choose another output folder",
+        ));
+    }
+    optimizer.load(&folder.join("state.safetensors")).map_err(|e| damaged(e.to_string()))?;
     Ok(Some(state))
 }
 
 /// Whole checkpoints, by step.
 fn list(output: &Path) -> Vec<(usize, PathBuf)> {
-    let mut all: Vec<(usize, PathBuf)> = fs::read_dir(output)
+    let mut all = folders(output);
+    all.retain(|(_, folder)| whole(folder));
+    all.sort();
+    all
+}
+
+fn whole(folder: &Path) -> bool {
+    folder.join(LAST).exists()
+}
+
+/// Folders of checkpoints, whole or not.
+fn folders(output: &Path) -> Vec<(usize, PathBuf)> {
+    fs::read_dir(output)
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
             let step = entry.file_name().to_str()?.strip_prefix("checkpoint-")?.parse().ok()?;
-            entry.path().join("state.json").exists().then(|| (step, entry.path()))
+            Some((step, entry.path()))
         })
-        .collect();
-    all.sort();
-    all
+        .collect()
 }
 
 fn malformed(folder: &Path, message: &str) -> Error {

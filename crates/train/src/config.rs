@@ -403,6 +403,16 @@ impl Config {
         if o.steps == Some(0) || o.batch == 0 || o.micro_tokens == 0 || self.data.max_tokens < 2 {
             return Err("optim.steps, optim.batch, optim.micro-tokens and data.max-tokens must be above 0".into());
         }
+        // Far above any use; what is larger is a slip, and would take the memory before anything is said.
+        for (key, value, most) in [
+            ("optim.batch", o.batch, 1 << 20),
+            ("data.max-tokens", self.data.max_tokens, 1 << 24),
+            ("data.oversample.minimum", self.data.oversample.as_ref().map_or(0, |o| o.minimum), 1 << 20),
+        ] {
+            if value > most {
+                return Err(format!("{key} is {value}, expected at most {most}"));
+            }
+        }
         if self.data.train.is_empty() {
             return Err("data.train names no file".into());
         }
@@ -482,19 +492,24 @@ pub fn set(table: &mut toml::Table, item: &str) -> std::result::Result<(), Strin
 /// Adds the nearest known name to serde's message about an unknown one.
 #[must_use]
 pub fn suggest(message: &str) -> String {
-    let message = message.trim_end();
+    // serde's second line (`in `optim``) belongs to the first: a message is one line.
+    let message = message.trim_end().replace('\n', " ");
+    let message = message.as_str();
     let quoted = |s: &str| -> Vec<String> { s.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let Some((head, tail)) = message.split_once(", expected ") else { return message.to_owned() };
     if !head.contains("unknown") {
         return message.to_owned();
     }
-    let (unknown, known) = (quoted(head), quoted(tail));
+    // What follows `in` says where, and is no candidate.
+    let names = tail.rsplit_once(" in `").map_or(tail, |(names, _)| names);
+    let (unknown, known) = (quoted(head), quoted(names));
+    // In a short name two swapped letters leave little in common, and are one slip all the same.
+    let near = |a: &str, b: &str| {
+        let slip = strsim::osa_distance(a, b) == 1;
+        if slip { 1.0 } else { strsim::jaro_winkler(a, b) }
+    };
     let best = unknown.first().and_then(|u| {
-        known
-            .iter()
-            .map(|k| (strsim::jaro_winkler(u, k), k))
-            .filter(|(score, _)| *score > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
+        known.iter().map(|k| (near(u, k), k)).filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0))
     });
     match best {
         Some((_, name)) => format!("{message}; did you mean `{name}`?"),
@@ -547,6 +562,7 @@ steps = 4
             ("batch = 8", "bach = 8", "did you mean `batch`?"),
             ("compat = \"code\"", "compat = \"cod\"", "did you mean `code`?"),
             ("kind = \"lpo\"", "kind = \"lpoo\"", "did you mean `lpo`?"),
+            ("kind = \"lpo\"", "kind = \"lop\"", "did you mean `lpo`?"),
             ("steps = 4", "", "one of epochs and steps"),
             ("steps = 4", "steps = 4\nepochs = 1.0", "one of epochs and steps"),
             ("batch = 8", "batch = 0", "must be above 0"),

@@ -100,13 +100,16 @@ pub struct Accounts {
     pub truncated: usize,
     /// Rows or sides left out, by reason.
     pub dropped: BTreeMap<String, usize>,
+    /// The first row left out for each reason: where to look.
+    pub first: BTreeMap<String, String>,
     /// Lines that were no rows.
     pub bad_lines: Vec<lexicon::jsonl::BadLine>,
 }
 
 impl Accounts {
-    fn drop(&mut self, reason: &str) {
+    fn drop(&mut self, reason: &str, id: &str) {
         *self.dropped.entry(reason.to_owned()).or_default() += 1;
+        self.first.entry(reason.to_owned()).or_insert_with(|| id.to_owned());
     }
 
     /// One line for a person.
@@ -118,8 +121,10 @@ impl Accounts {
         let dropped: usize = self.dropped.values().sum();
         let _ = write!(out, ", {dropped} dropped");
         if dropped > 0 {
-            let why: Vec<_> = self.dropped.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-            let _ = write!(out, " ({})", why.join(", "));
+            let first = |reason| self.first.get(reason).map_or("", String::as_str);
+            let why: Vec<_> =
+                self.dropped.iter().map(|(reason, n)| format!("{n} {reason}, first {}", first(reason))).collect();
+            let _ = write!(out, " ({})", why.join("; "));
         }
         if self.repeated > 0 {
             let _ = write!(out, ", {} repeated by oversampling", self.repeated);
@@ -131,11 +136,11 @@ impl Accounts {
     }
 }
 
-/// Reads files into examples for the configuration's objective.
+/// Reads files into examples for the configuration's objective; `key` is where the configuration names them.
 ///
 /// # Errors
 /// [`Error::Data`] when a file cannot be read or has a bad line; [`Error::Empty`] when nothing is left, with the reasons.
-pub fn load(files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result<(Vec<Example>, Accounts)> {
+pub fn load(key: &str, files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result<(Vec<Example>, Accounts)> {
     let mut accounts = Accounts::default();
     let mut rows = Vec::new();
     for file in files {
@@ -158,7 +163,8 @@ pub fn load(files: &[PathBuf], config: &Config, tokenizer: &Tokenizer) -> Result
     }
     accounts.used = examples.len();
     if examples.is_empty() {
-        return Err(Error::Empty(accounts.summary()));
+        let files: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
+        return Err(Error::Empty { key: key.to_owned(), files: files.join(", "), accounts: accounts.summary() });
     }
     if let Some(oversample) = &config.data.oversample {
         accounts.repeated = repeat(&mut examples, &classes, oversample.minimum, config.seed);
@@ -193,6 +199,21 @@ fn repeat(examples: &mut Vec<Example>, classes: &[String], minimum: usize, seed:
     count
 }
 
+/// A hash (FNV-1a, 64 bits) of all examples: a run that is resumed must see what it saw.
+#[must_use]
+pub fn fingerprint(examples: &[Example]) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |value: u64| hash = (hash ^ value).wrapping_mul(0x0100_0000_01b3);
+    for sequence in examples.iter().flat_map(Example::sequences) {
+        add(sequence.ids.len() as u64);
+        for ((&id, response), focus) in sequence.ids.iter().zip(&sequence.response).zip(&sequence.focus) {
+            add(u64::from(id));
+            add(response.to_bits() ^ focus.to_bits().rotate_left(1));
+        }
+    }
+    format!("{hash:016x}")
+}
+
 struct Maker<'a> {
     config: &'a Config,
     tokenizer: &'a Tokenizer,
@@ -203,7 +224,7 @@ impl Maker<'_> {
         let pair = match row {
             Row::Text { id, text } => {
                 if self.config.objective.needs().pair {
-                    accounts.drop("text row without two sides");
+                    accounts.drop("text row without two sides", id);
                     return Ok(());
                 }
                 let mut sequence = self.text(text)?;
@@ -211,14 +232,14 @@ impl Maker<'_> {
                 if sequence.responds() {
                     examples.push(Example::Single { id: id.clone(), sequence, side: Side::Standard });
                 } else {
-                    accounts.drop("empty text");
+                    accounts.drop("empty text", id);
                 }
                 return Ok(());
             }
             Row::Pair(pair) => pair,
         };
         if pair.secure == pair.insecure {
-            accounts.drop("pair without difference");
+            accounts.drop("pair without difference", &pair.id);
             return Ok(());
         }
         let (mut chosen, mut rejected) = self.sides(pair)?;
@@ -234,7 +255,7 @@ impl Maker<'_> {
                 if chosen.responds() {
                     examples.push(Example::Single { id: pair.id.clone(), sequence: chosen, side: Side::Secure });
                 } else {
-                    accounts.drop("no response within data.max-tokens");
+                    accounts.drop("no response within data.max-tokens", &pair.id);
                 }
                 return Ok(());
             }
@@ -243,11 +264,11 @@ impl Maker<'_> {
         self.cut(&mut chosen, accounts);
         self.cut(&mut rejected, accounts);
         if !chosen.responds() || !rejected.responds() {
-            accounts.drop("no response within data.max-tokens");
+            accounts.drop("no response within data.max-tokens", &pair.id);
         } else if chosen.ids == rejected.ids {
-            accounts.drop("no difference within data.max-tokens");
+            accounts.drop("no difference within data.max-tokens", &pair.id);
         } else if self.config.objective.needs().focus && !chosen.focused() && !rejected.focused() {
-            accounts.drop("no changed token within data.max-tokens");
+            accounts.drop("no changed token within data.max-tokens", &pair.id);
         } else {
             examples.push(Example::Pair { id: pair.id.clone(), chosen, rejected });
         }
@@ -270,16 +291,16 @@ impl Maker<'_> {
         accounts: &mut Accounts,
     ) {
         let Some(last) = sequence.focus.iter().rposition(|&f| f > 0.0) else {
-            accounts.drop("side without changed token");
+            accounts.drop("side without changed token", &pair.id);
             return;
         };
         if sequence.ids.len() > self.config.data.max_tokens {
-            accounts.drop("side longer than data.max-tokens");
+            accounts.drop("side longer than data.max-tokens", &pair.id);
             return;
         }
         let plain = sequence.focus.iter().zip(&sequence.response).any(|(&f, &r)| f == 0.0 && r > 0.0);
         if !plain {
-            accounts.drop("side changed everywhere");
+            accounts.drop("side changed everywhere", &pair.id);
             return;
         }
         let _ = sequence.cut(last + 1);

@@ -36,9 +36,16 @@ pub enum Error {
     /// Training data cannot be read.
     #[error(transparent)]
     Data(#[from] lexicon::jsonl::Error),
-    /// No example is left to train on.
-    #[error("no example to train on: {0}")]
-    Empty(String),
+    /// No example is left to train or measure on.
+    #[error("{files}: no example for {key} ({accounts}): give pairs whose sides differ within data.max-tokens")]
+    Empty {
+        /// Key of the configuration that names the files.
+        key: String,
+        /// The files.
+        files: String,
+        /// What became of their rows.
+        accounts: String,
+    },
     /// The model, its tokenizer or adapter cannot be used.
     #[error(transparent)]
     Model(#[from] models::Error),

@@ -61,6 +61,10 @@ pub enum Outcome {
 /// # Errors
 /// [`Error`]; what was written before is whole.
 pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+    check_output(config)?;
+    if !resume {
+        checkpoint::begin(&config.output)?;
+    }
     let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?;
     let mut model = if config.model.from_scratch {
         Model::random(&config.model.path, compute, config.seed)?
@@ -79,11 +83,11 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         (Some(lora), None) => model.decoder.attach_new(lora, config.seed)?,
         (None, _) => model.decoder.train_all(),
     }
-    let (train, accounts) = examples::load(&config.data.train, config, &model.tokenizer)?;
+    let (train, accounts) = examples::load("data.train", &config.data.train, config, &model.tokenizer)?;
     let held_out = if config.data.eval.is_empty() {
         Vec::new()
     } else {
-        examples::load(&config.data.eval, config, &model.tokenizer)?.0
+        examples::load("data.eval", &config.data.eval, config, &model.tokenizer)?.0
     };
 
     let mut order = Order::new(train.len(), config.optim.batch, config.seed, config.data.shuffle);
@@ -91,12 +95,26 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     let o = &config.optim;
     let settings = AdamWConfig { beta1: o.beta1, beta2: o.beta2, eps: o.eps, weight_decay: o.weight_decay };
     let mut optimizer = AdamW::new(model.decoder.trainable(), settings);
-    let trainer = Trainer { config, model: &model, references: references(config, &model, &train)? };
+    let _claim = checkpoint::claim(&config.output)?;
+    // Before a checkpoint is loaded: the reference is the model that the run started from.
+    let trainer = Trainer {
+        config,
+        model: &model,
+        references: references(config, &model, &train)?,
+        held_out_references: references(config, &model, &held_out)?,
+    };
 
-    let mut state =
-        State { format: lexicon::FORMAT, step: 0, config: checkpoint::fingerprint(config)?, best: None, stale: 0 };
+    let data = examples::fingerprint(&train);
+    let mut state = State {
+        format: lexicon::FORMAT,
+        step: 0,
+        config: checkpoint::fingerprint(config)?,
+        data: Some(data.clone()),
+        best: None,
+        stale: 0,
+    };
     if resume {
-        match checkpoint::resume(&config.output, config, &mut optimizer)? {
+        match checkpoint::resume(&config.output, config, &data, &mut optimizer)? {
             Some(found) => {
                 observer.says(&format!("resuming after step {}", found.step));
                 state = found;
@@ -114,8 +132,16 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         precision: compute.precision_name(),
     });
 
-    while state.step < steps {
+    let patience = config.evaluation.patience;
+    // A run that was killed between its last checkpoint and its end had enough already.
+    let mut enough = patience > 0 && state.stale >= patience;
+    while state.step < steps && !enough {
         if stop.load(Ordering::Relaxed) {
+            if state.step == 0 {
+                observer.says("stopped before the first step: there is nothing to save");
+                return Ok(Outcome::Stopped(0));
+            }
+            log.sync()?;
             let folder = checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
             observer.says(&format!("stopped after step {}: saved {}; --resume goes on", state.step, folder.display()));
             return Ok(Outcome::Stopped(state.step));
@@ -135,26 +161,42 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         optimizer.step(metrics.learning_rate, clip);
         state.step += 1;
         metrics.seconds = started.elapsed().as_secs_f64();
-        let mut enough = false;
         if config.evaluation.every > 0 && state.step.is_multiple_of(config.evaluation.every) {
             let loss = trainer.loss(&held_out)?;
             metrics.eval_loss = Some(loss);
             let better = state.best.is_none_or(|best| loss < best);
             state.best = if better { Some(loss) } else { state.best };
             state.stale = if better { 0 } else { state.stale + 1 };
-            enough = config.evaluation.patience > 0 && state.stale >= config.evaluation.patience;
+            enough = patience > 0 && state.stale >= patience;
         }
         log.push(&metrics)?;
         observer.stepped(&metrics);
         if config.checkpoint.every > 0 && state.step.is_multiple_of(config.checkpoint.every) && state.step < steps {
+            log.sync()?;
             checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
         }
-        if enough {
-            observer.says(&format!("held-out loss has not improved for {} evaluations: stopping early", state.stale));
-            break;
-        }
+    }
+    if enough {
+        observer.says(&format!("held-out loss has not improved for {} evaluations: stopping early", state.stale));
     }
     finish(config, &model)
+}
+
+/// Refuses a run that would end by overwriting what it started from.
+fn check_output(config: &Config) -> Result<()> {
+    let [model, adapter] = ["model", "adapter"].map(|name| config.output.join(name));
+    let start = config.model.init_adapter.iter().chain(&config.model.merge_adapters);
+    let mut clashes = [(&config.model.path, &model)]
+        .into_iter()
+        .chain(start.map(|from| (from, &adapter)))
+        .filter(|(from, to)| matches!((from.canonicalize(), to.canonicalize()), (Ok(from), Ok(to)) if from == to));
+    match clashes.next() {
+        None => Ok(()),
+        Some((_, to)) => Err(Error::Config {
+            path: config.output.display().to_string(),
+            message: format!("{} is what the run starts from: choose another output folder", to.display()),
+        }),
+    }
 }
 
 fn finish(config: &Config, model: &Model) -> Result<Outcome> {
@@ -190,10 +232,10 @@ fn rate(config: &Config, step: usize, steps: usize) -> f64 {
         }
 }
 
-/// Reference log-probs of every training example, where the objective compares with a frozen model. They never change,
-/// so they are computed once, before the first update.
+/// Reference log-probs of every example, where the objective compares with a frozen model. They never change, so they are
+/// computed once, before the first update: without an adapter the model itself changes afterwards.
 fn references(config: &Config, model: &Model, examples: &[Example]) -> Result<Vec<Reference>> {
-    if !config.objective.needs().reference {
+    if !config.objective.needs().reference || examples.is_empty() {
         return Ok(Vec::new());
     }
     let all: Vec<&Example> = examples.iter().collect();
@@ -208,6 +250,7 @@ struct Trainer<'a> {
     config: &'a Config,
     model: &'a Model,
     references: Vec<Reference>,
+    held_out_references: Vec<Reference>,
 }
 
 impl Trainer<'_> {
@@ -241,12 +284,7 @@ impl Trainer<'_> {
         let shares = step::weights(&all, &self.config.objective);
         let mut sums = Sums::default();
         for part in step::split(&all, self.config.optim.micro_tokens) {
-            let slice = &all[part.clone()];
-            let own = if self.references.is_empty() {
-                Vec::new()
-            } else {
-                step::reference(&self.model.decoder, slice, Pass::REFERENCE)?
-            };
+            let (slice, own) = (&all[part.clone()], self.held_out_references.get(part.clone()).unwrap_or_default());
             let own: Vec<Option<&Reference>> = own.iter().map(Some).collect();
             step::part(&self.model.decoder, &self.config.objective, slice, &shares[part], &own, false, &mut sums)?;
         }

@@ -8,9 +8,9 @@ mod split;
 mod stats;
 mod validate;
 
-use anyhow::{Context, Result};
+use super::terminal::print;
+use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
-use std::io::{self, BufWriter, Write};
 
 /// Makes, checks and shows training data.
 #[derive(clap::Args, Debug)]
@@ -49,15 +49,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Mask(args) => mask::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Split(args) => split::run(args),
-    }
-}
-
-/// Writes to stdout. A reader that has seen enough (`| head`) is no failure.
-fn print(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match fill(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
-        _ => Ok(()),
     }
 }
 

@@ -127,8 +127,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         report,
     };
     eval::report::write(out, &document)?;
-    println!("{table}");
-    println!("{}", out.join("report.html").display());
+    terminal::answer(table)?;
+    terminal::answer(out.join("report.html").display())?;
     Ok(exit::CLEAN)
 }
 
@@ -138,8 +138,14 @@ fn heading(text: &str, started: Instant) {
 
 /// Clears what an earlier demo wrote here, and nothing else.
 fn prepare(out: &Path) -> Result<()> {
+    // `base` is written first and removed last: without it the others are somebody else's.
     const OURS: &[&str] =
-        &["base", "sft", "lpo", "data", "samples", "sft.toml", "lpo.toml", "report.json", "report.html"];
+        &["sft", "lpo", "data", "samples", "sft.toml", "lpo.toml", "report.json", "report.html", "base"];
+    if let Some(name) = OURS.iter().find(|name| out.join(name).exists())
+        && !out.join("base").exists()
+    {
+        bail!("{} is there and not from a demo: choose another folder with --out", out.join(name).display());
+    }
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     for name in OURS {
         let path = out.join(name);

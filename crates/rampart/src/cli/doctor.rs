@@ -1,6 +1,6 @@
 //! `rampart doctor`.
 
-use super::{exit, surroundings};
+use super::{exit, surroundings, terminal};
 use anyhow::Result;
 use clap::ValueEnum;
 use judge::{
@@ -58,13 +58,14 @@ struct Report {
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let report = Report { format: lexicon::FORMAT, version: env!("CARGO_PKG_VERSION"), checks: checks()? };
     match args.output_format {
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        OutputFormat::Json => terminal::answer(serde_json::to_string_pretty(&report)?)?,
         OutputFormat::Full => {
             let width = report.checks.iter().map(|c| c.name.len()).max().unwrap_or(0);
             for check in &report.checks {
-                println!("{:7} {:width$}  {}", if check.present { "ok" } else { "missing" }, check.name, check.detail);
+                let state = if check.present { "ok" } else { "missing" };
+                terminal::answer(format_args!("{state:7} {:width$}  {}", check.name, check.detail))?;
                 if let Some(cost) = check.cost {
-                    println!("        {:width$}  {cost}", "");
+                    terminal::answer(format_args!("        {:width$}  {cost}", ""))?;
                 }
             }
         }

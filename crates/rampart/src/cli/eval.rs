@@ -133,7 +133,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         let path = args.out.join("prompts.jsonl");
         jsonl::write(&path, &prompts)?;
         terminal::say(&format!("{} prompts; answer them and come back with --samples", prompts.len()));
-        println!("{}", path.display());
+        terminal::answer(path.display())?;
         return Ok(exit::CLEAN);
     }
     // A judge that cannot work should say so before a model spends its minutes.
@@ -181,10 +181,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     };
     eval::report::write(&args.out, &document)?;
     if args.output_format == "json" {
-        println!("{}", serde_json::to_string_pretty(&document.report)?);
+        terminal::answer(serde_json::to_string_pretty(&document.report)?)?;
     } else {
-        println!("{}", eval::report::table(&document.report));
-        println!("{}", args.out.join("report.html").display());
+        terminal::answer(eval::report::table(&document.report))?;
+        terminal::answer(args.out.join("report.html").display())?;
     }
     Ok(exit::CLEAN)
 }

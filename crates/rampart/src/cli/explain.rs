@@ -1,6 +1,6 @@
 //! `rampart explain`.
 
-use super::{exit, scan};
+use super::{exit, scan, terminal};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use corpus::{Kind, Lesson};
@@ -40,8 +40,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let lessons = corpus::library::embedded()?;
     let subject = find(&args.id, &lessons)?;
     match args.output_format {
-        OutputFormat::Full => print!("{}", full(&subject, &lessons, scan::color())),
-        OutputFormat::Json => println!("{:#}", value(&subject, &lessons)),
+        OutputFormat::Full => terminal::print(|out| out.write_all(full(&subject, &lessons, scan::color()).as_bytes()))?,
+        OutputFormat::Json => terminal::answer(format_args!("{:#}", value(&subject, &lessons)))?,
     }
     Ok(exit::CLEAN)
 }

@@ -89,6 +89,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         samples.len(),
         tokens as f64 / started.elapsed().as_secs_f64()
     ));
-    println!("{}", args.out.display());
+    terminal::answer(args.out.display())?;
     Ok(exit::CLEAN)
 }

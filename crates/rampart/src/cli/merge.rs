@@ -1,6 +1,6 @@
 //! `rampart merge`.
 
-use super::exit;
+use super::{exit, terminal};
 use anyhow::{Result, ensure};
 use models::{Compute, DeviceKind, Model, Precision, Stored};
 use std::path::PathBuf;
@@ -26,7 +26,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    ensure!(args.out != args.model, "--out is the model itself: its weights would be overwritten; name another folder");
+    // Compared as folders, not as spellings.
+    let same = matches!((args.out.canonicalize(), args.model.canonicalize()), (Ok(out), Ok(model)) if out == model);
+    ensure!(!same, "--out is the model itself: its weights would be overwritten; name another folder");
     // Merging is exact arithmetic on the weights: always in f32.
     let mut model = Model::load(&args.model, Compute::choose(DeviceKind::Cpu, Precision::F32)?)?;
     for adapter in &args.adapter {
@@ -34,6 +36,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         model.decoder.merge_adapter();
     }
     model.save(&args.out, if args.dtype == "bf16" { Stored::Bf16 } else { Stored::F32 })?;
-    println!("{}", args.out.display());
+    terminal::answer(args.out.display())?;
     Ok(exit::CLEAN)
 }

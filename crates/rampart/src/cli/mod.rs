@@ -3,6 +3,7 @@
 #[cfg(feature = "torch")]
 mod answers;
 mod data;
+mod defects;
 #[cfg(feature = "torch")]
 mod demo;
 mod doctor;
@@ -67,6 +68,10 @@ enum Command {
 
 /// Runs the program's arguments.
 pub(crate) fn run() -> ExitCode {
+    defects::caught(answer)
+}
+
+fn answer() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -93,7 +98,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // One message: what, where, what to do. The chain holds no stack, only causes.
-            eprintln!("rampart: {error:#}");
+            terminal::say(&format!("rampart: {error:#}"));
             ExitCode::from(exit::FAILED)
         }
     }

@@ -1,8 +1,9 @@
-//! Progress on stderr, quiet when it is no terminal; Ctrl-C as a flag.
+//! Answers on stdout; progress on stderr, quiet when it is no terminal; Ctrl-C as a flag.
 
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
-    io::IsTerminal,
+    io::{self, BufWriter, IsTerminal, Write},
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -19,9 +20,23 @@ pub(crate) fn bar(length: usize, unit: &str) -> ProgressBar {
     bar
 }
 
-/// Says a line of progress.
+/// Writes to stdout. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match fill(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to stdout. See [`print`].
+pub(crate) fn answer(line: impl std::fmt::Display) -> Result<()> {
+    print(|out| writeln!(out, "{line}"))
+}
+
+/// Says a line of progress. Hours of work must not end because nobody listens (`2>&1 | head`) or a log is full.
 pub(crate) fn say(message: &str) {
-    eprintln!("{message}");
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// Whether a person watches.
@@ -39,7 +54,7 @@ pub(crate) fn stop_flag() -> &'static AtomicBool {
             if FLAG.swap(true, Ordering::Relaxed) {
                 quit();
             }
-            eprintln!("\nstopping after this step (Ctrl-C again ends at once)");
+            say("\nstopping after this step (Ctrl-C again ends at once)");
         });
     });
     &FLAG

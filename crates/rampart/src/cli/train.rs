@@ -8,7 +8,8 @@ use train::{Config, Observer, Outcome, StepMetrics, run::Facts};
 
 /// Trains a model by a configuration file.
 ///
-/// Writes OUT/metrics.jsonl, OUT/checkpoint-N and, at the end, OUT/adapter or OUT/model.
+/// Writes OUT/metrics.jsonl, OUT/checkpoint-N and, at the end, OUT/adapter or OUT/model. Ctrl-C ends it after the step
+/// at hand with a checkpoint and exit code 2; --resume goes on as if nothing had happened.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   rampart train lpo.toml
@@ -31,8 +32,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let outcome = train::run(&config, args.resume, terminal::stop_flag(), &mut screen)?;
     screen.done();
     match outcome {
-        Outcome::Finished(folder) => println!("{}", folder.display()),
-        Outcome::Stopped(_) => {}
+        Outcome::Finished(folder) => terminal::answer(folder.display())?,
+        // The model that was asked for is not there: `rampart train a.toml && rampart eval ..` must not go on.
+        Outcome::Stopped(_) => return Ok(exit::FAILED),
     }
     Ok(exit::CLEAN)
 }

@@ -140,7 +140,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     }
     .context("expanded lessons")?;
     terminal::say(&format!("{count} rows of {} lessons", lessons.len()));
-    println!("{}", args.out.display());
+    terminal::answer(args.out.display())?;
     Ok(exit::CLEAN)
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         print(|out| pairs.iter().zip(&masked).try_for_each(|(pair, masked)| show(out, pair, masked, colour)))?;
     } else if let Some(path) = &args.out {
         jsonl::write(path, masked.iter().map(|m| &m.row))?;
-        println!("{}", path.display());
+        terminal::answer(path.display())?;
     } else {
         print(|out| {
             masked.iter().try_for_each(|m| {

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
             part.len(),
             if part.is_empty() { ": too few to divide" } else { "" }
         ));
-        println!("{}", path.display());
+        terminal::answer(path.display())?;
     }
     if !parts.withheld.is_empty() {
         let what = "in no part: variants of held-out lessons, or code that val or test asks for";

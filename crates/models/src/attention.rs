@@ -1,9 +1,10 @@
 //! Attention inside each packed group, and its derivative.
 //!
-//! It is called once a group, on the group's own rows, and never stores scores: on the processor libtorch's flash
-//! kernels (Dao et al. 2022) keep the log of each row's normaliser, from which they make scores again on the way back.
+//! Groups are never mixed and scores never stored. On the processor short groups are the kernels' own work; long ones go
+//! to libtorch's flash kernels (Dao et al. 2022). Both keep the log of each row's normaliser, from which scores are made
+//! again on the way back. Other devices take libtorch's choice of kernel, and its graph for the way back.
 
-use crate::{Decoder, Packed, tape};
+use crate::{Decoder, Packed, kernels, tape};
 use tch::{Device, Tensor};
 
 /// What attention leaves for the way back.
@@ -13,13 +14,27 @@ pub(crate) struct Attended {
     pub(crate) inputs: [Tensor; 3],
     /// `[n, heads * head_dim]`.
     pub(crate) out: Tensor,
-    /// Log of the normaliser, a tensor a group; empty where the graph makes the derivative.
-    normalisers: Vec<Tensor>,
+    normalisers: Normalisers,
+}
+
+/// Logs of the rows' normalisers.
+#[derive(Debug)]
+enum Normalisers {
+    /// `[n, heads]`, by our kernels.
+    Rows(Tensor),
+    /// A tensor a group, by libtorch's flash kernels.
+    Groups(Vec<Tensor>),
+    /// The graph makes the derivative.
+    None,
 }
 
 impl Decoder {
     /// Attention of every group; for a training pass with what the way back needs.
     pub(crate) fn attend(&self, packed: &Packed, q: Tensor, k: Tensor, v: Tensor, training: bool) -> Attended {
+        if self.compute.device == Device::Cpu && packed.masks.is_empty() {
+            let (out, log) = kernels::attention(&q, &k, &v, &packed.groups);
+            return Attended { out, inputs: [q, k, v], normalisers: Normalisers::Rows(log) };
+        }
         if training && self.compute.device == Device::Cpu {
             let width = self.config.heads * self.config.head_dim;
             let (outs, normalisers): (Vec<Tensor>, Vec<Tensor>) = (0..packed.groups.len())
@@ -28,27 +43,44 @@ impl Decoder {
                     let mask = packed.masks[g].as_ref();
                     let causal = mask.is_none();
                     let (out, normaliser) = Tensor::internal_scaled_dot_product_flash_attention_for_cpu(
-                        &q, &k, &v, 0.0, causal, mask, None::<f64>,
+                        &q,
+                        &k,
+                        &v,
+                        0.0,
+                        causal,
+                        mask,
+                        None::<f64>,
                     );
                     (flat(&out, width), normaliser)
                 })
                 .unzip();
-            return Attended { out: Tensor::cat(&outs, 0), inputs: [q, k, v], normalisers };
+            return Attended {
+                out: padded(outs, packed),
+                inputs: [q, k, v],
+                normalisers: Normalisers::Groups(normalisers),
+            };
         }
         let out = self.by_group(packed, [&q, &k, &v]);
-        Attended { inputs: [q, k, v], out, normalisers: Vec::new() }
+        Attended { inputs: [q, k, v], out, normalisers: Normalisers::None }
     }
 
     /// Gradients of the turned queries and keys, and of the values.
     pub(crate) fn attend_back(&self, packed: &Packed, kept: &Attended, d_out: &Tensor) -> (Tensor, Tensor, Tensor) {
         let [q, k, v] = &kept.inputs;
-        if kept.normalisers.is_empty() {
-            let [q, k, v] = tape::by_graph(|[q, k, v]| self.by_group(packed, [q, k, v]), [q, k, v], d_out);
-            return (q, k, v);
-        }
+        let normalisers = match &kept.normalisers {
+            Normalisers::Groups(normalisers) => normalisers,
+            Normalisers::Rows(log) => {
+                let [q, k, v] = kernels::attention_backward([q, k, v], &kept.out, log, d_out, &packed.groups);
+                return (q, k, v);
+            }
+            Normalisers::None => {
+                let [q, k, v] = tape::by_graph(|[q, k, v]| self.by_group(packed, [q, k, v]), [q, k, v], d_out);
+                return (q, k, v);
+            }
+        };
         let c = &self.config;
         let mut gradients = [const { Vec::new() }; 3];
-        for (g, normaliser) in kept.normalisers.iter().enumerate() {
+        for (g, normaliser) in normalisers.iter().enumerate() {
             let [q, k, v] = self.group(packed, g, [q, k, v]);
             let place = &packed.groups[g];
             let rows = |t: &Tensor| {
@@ -72,7 +104,7 @@ impl Decoder {
                 all.push(d.squeeze_dim(0).transpose(0, 1));
             }
         }
-        let [d_q, d_k, d_v] = gradients.map(|parts| Tensor::cat(&parts, 0));
+        let [d_q, d_k, d_v] = gradients.map(|parts| padded(parts, packed));
         // Query heads that read the same keys add up.
         let shared = |d: Tensor| {
             let times = c.heads / c.kv_heads;
@@ -100,13 +132,12 @@ impl Decoder {
             .map(|g| {
                 let [q, k, v] = self.group(packed, g, inputs);
                 let mask = packed.masks[g].as_ref();
-                let out = Tensor::scaled_dot_product_attention(
-                    &q, &k, &v, mask, 0.0, mask.is_none(), None::<f64>, false,
-                );
+                let out =
+                    Tensor::scaled_dot_product_attention(&q, &k, &v, mask, 0.0, mask.is_none(), None::<f64>, false);
                 flat(&out, self.config.heads * self.config.head_dim)
             })
             .collect();
-        Tensor::cat(&outs, 0)
+        padded(outs, packed)
     }
 
     /// Repeats key or value heads so that each query head has its own.
@@ -116,6 +147,17 @@ impl Decoder {
     }
 }
 
+/// The groups' rows one after another, and zeros where padding stands.
+fn padded(mut parts: Vec<Tensor>, packed: &Packed) -> Tensor {
+    let rest = packed.padding();
+    if rest > 0 {
+        let mut size = parts[0].size();
+        size[0] = rest;
+        parts.push(parts[0].new_zeros(size, (parts[0].kind(), parts[0].device())));
+    }
+    Tensor::cat(&parts, 0)
+}
+
 /// `[1, heads, n, head_dim]` as rows, `[n, heads * head_dim]`.
 fn flat(out: &Tensor, width: i64) -> Tensor {
     out.squeeze_dim(0).transpose(0, 1).reshape([-1, width])
@@ -123,27 +165,36 @@ fn flat(out: &Tensor, width: i64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use super::Normalisers;
     use crate::{Compute, DeviceKind, Group, Model, Packed, Precision};
     use tch::{Kind, Tensor};
 
-    /// The way back on devices without a kernel of their own equals the one with.
+    /// Our kernels, libtorch's, and libtorch's graph: three ways forward and back that agree.
     #[test]
-    fn graph_and_kernels_agree() -> Result<(), Box<dyn std::error::Error>> {
+    fn three_ways_agree() -> Result<(), Box<dyn std::error::Error>> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/llama");
         let model = Model::random(&folder, Compute::choose(DeviceKind::Cpu, Precision::F32)?, 1)?;
         let decoder = &model.decoder;
-        let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9]], vec![vec![4; 7]]].map(|sequences| Group { sequences });
-        let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
+        let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9], vec![1, 2, 8, 8]], vec![vec![4; 170]]]
+            .map(|sequences| Group { sequences });
+        let short = Packed::new(&groups, &decoder.config, decoder.compute)?;
+        let packed = Packed::with_masks(&groups, &decoder.config, decoder.compute)?;
         let rows = packed.rows() as i64;
         let c = &decoder.config;
         let random = |heads| Tensor::randn([rows, heads, c.head_dim], (Kind::Float, decoder.compute.device));
         let (q, k, v, d_out) = (random(c.heads), random(c.kv_heads), random(c.kv_heads), random(c.heads).flatten(1, 2));
         let clone = |t: &Tensor| t.shallow_clone();
-        let kernels = decoder.attend(&packed, clone(&q), clone(&k), clone(&v), true);
+        let own = decoder.attend(&short, clone(&q), clone(&k), clone(&v), true);
+        let flash = decoder.attend(&packed, clone(&q), clone(&k), clone(&v), true);
         let graph = decoder.attend(&packed, q, k, v, false);
-        let (a, b) = (decoder.attend_back(&packed, &kernels, &d_out), decoder.attend_back(&packed, &graph, &d_out));
-        for (a, b) in [(&kernels.out, &graph.out), (&a.0, &b.0), (&a.1, &b.1), (&a.2, &b.2)] {
-            assert!((a - b).abs().max().double_value(&[]) < 1e-5);
+        assert!(matches!(own.normalisers, Normalisers::Rows(_)) && matches!(flash.normalisers, Normalisers::Groups(_)));
+        let want = decoder.attend_back(&packed, &graph, &d_out);
+        for (packed, attended) in [(&short, &own), (&packed, &flash)] {
+            let got = decoder.attend_back(packed, attended, &d_out);
+            for (a, b) in [(&attended.out, &graph.out), (&got.0, &want.0), (&got.1, &want.1), (&got.2, &want.2)] {
+                let worst = (a - b).abs().max().double_value(&[]);
+                assert!(worst < 1e-5, "{worst}");
+            }
         }
         Ok(())
     }

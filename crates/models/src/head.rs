@@ -4,7 +4,7 @@
 //! gradient of the hidden states, and of the head where it trains:
 //! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
 
-use crate::{Compute, Decoder, kernels, linear::cast};
+use crate::{Compute, Decoder, kernels, linear::cast, packing::even};
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
@@ -67,11 +67,20 @@ impl Head {
         (0..n).step_by(size).map(move |from| (from, size.min(n - from)))
     }
 
-    fn pick(&self, from: usize, n: usize, labels: &Labels, hidden: &Tensor) -> (Tensor, Tensor, Tensor) {
-        let rows = Tensor::from_slice(&labels.rows[from..from + n]).to_device(self.compute.device);
-        let tokens = Tensor::from_slice(&labels.tokens[from..from + n]).to_device(self.compute.device).unsqueeze(1);
+    /// A chunk's rows and tokens, filled up to an [`even`] number with a row that asks nothing, and its hidden states.
+    fn pick(&self, from: usize, n: usize, labels: &Labels, hidden: &Tensor) -> (Tensor, Vec<i64>, Tensor) {
+        let mut tokens = labels.tokens[from..from + n].to_vec();
+        let mut rows = labels.rows[from..from + n].to_vec();
+        let filled = even(n, self.compute);
+        tokens.resize(filled, 0);
+        rows.resize(filled, 0);
+        let rows = Tensor::from_slice(&rows).to_device(self.compute.device);
         let h = cast(&hidden.index_select(0, &rows), self.compute);
         (rows, tokens, h)
+    }
+
+    fn on_device(&self, tokens: &[i64]) -> Tensor {
+        Tensor::from_slice(tokens).to_device(self.compute.device).unsqueeze(1)
     }
 
     /// Natural-log probability of every label.
@@ -83,11 +92,11 @@ impl Head {
                 let (_, tokens, h) = self.pick(from, n, labels, hidden);
                 let logits = h.linear::<&Tensor>(&self.weight, None);
                 if self.compute.device == Device::Cpu {
-                    out.extend(kernels::label_log_probs(&logits, &labels.tokens[from..from + n], None));
+                    out.extend(kernels::label_log_probs(&logits, &tokens, None).into_iter().take(n));
                     continue;
                 }
                 let logits = logits.to_kind(Kind::Float);
-                let chosen = logits.gather(1, &tokens, false).squeeze_dim(1);
+                let chosen = logits.gather(1, &self.on_device(&tokens), false).squeeze_dim(1);
                 out.extend(values(&(chosen - logits.logsumexp(&[1i64][..], false))));
             }
             out
@@ -112,11 +121,14 @@ impl Head {
             for (from, n) in self.chunks(labels) {
                 let (rows, tokens, h) = self.pick(from, n, labels, hidden);
                 let logits = h.linear::<&Tensor>(&self.weight, None);
+                let mut g = d[from..from + n].to_vec();
+                g.resize(tokens.len(), 0.0);
                 let d_logits = if self.compute.device == Device::Cpu {
-                    logps.extend(kernels::label_log_probs(&logits, &labels.tokens[from..from + n], Some(&d[from..from + n])));
+                    logps.extend(kernels::label_log_probs(&logits, &tokens, Some(&g)).into_iter().take(n));
                     logits
                 } else {
-                    let g: Vec<f32> = d[from..from + n].iter().map(|&x| x as f32).collect();
+                    let tokens = self.on_device(&tokens);
+                    let g: Vec<f32> = g.iter().map(|&x| x as f32).collect();
                     let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
                     let logp = logits.to_kind(Kind::Float).log_softmax(1, None::<Kind>);
                     logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)));
@@ -130,7 +142,7 @@ impl Head {
                 let dh = d_logits.matmul(&self.weight).to_kind(Kind::Float);
                 let _ = d_hidden.index_add_(0, &rows, &dh);
                 if let Some(d_weight) = &mut d_weight {
-                    let _ = d_weight.g_add_(&d_logits.tr().matmul(&h).to_kind(Kind::Float));
+                    let _ = d_weight.g_add_(&d_logits.tr().matmul(&h));
                 }
             }
             (logps, HeadGradient { hidden: d_hidden, weight: d_weight })

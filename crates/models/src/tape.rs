@@ -73,7 +73,15 @@ impl Decoder {
             if i < lowest {
                 return;
             }
-            d = self.block_back(packed, block, kept, &mut d_x, &d, (&tape.cos, &tape.sin), i > lowest || self.embedding.requires_grad());
+            d = self.block_back(
+                packed,
+                block,
+                kept,
+                &mut d_x,
+                &d,
+                (&tape.cos, &tape.sin),
+                i > lowest || self.embedding.requires_grad(),
+            );
         }
         if self.embedding.requires_grad() {
             let mut grad = self.embedding.grad();
@@ -163,7 +171,11 @@ impl Decoder {
 }
 
 /// Gradients of `out = attention(q, k, v)` by libtorch's graph, for devices without a derivative that can be called.
-pub(crate) fn by_graph(forward: impl FnOnce(&[Tensor; 3]) -> Tensor, leaves: [&Tensor; 3], d_out: &Tensor) -> [Tensor; 3] {
+pub(crate) fn by_graph(
+    forward: impl FnOnce(&[Tensor; 3]) -> Tensor,
+    leaves: [&Tensor; 3],
+    d_out: &Tensor,
+) -> [Tensor; 3] {
     tch::with_grad(|| {
         let leaves = leaves.map(|t| t.detach().set_requires_grad(true));
         (forward(&leaves) * d_out).sum(Kind::Float).backward();

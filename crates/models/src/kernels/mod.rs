@@ -5,6 +5,7 @@
 //! libtorch operations, and tests hold the two together. Sums over rows are taken in fixed chunks and added in order, so
 //! that a result does not depend on the number of threads.
 
+mod attention;
 mod gate;
 mod norm;
 mod rotary;
@@ -14,6 +15,7 @@ mod threads;
 mod update;
 
 pub(crate) use {
+    attention::{SHORT, attention, attention_backward},
     gate::{gated, gated_backward},
     norm::{Norm, NormGradient, norm, norm_backward},
     rotary::rotate,

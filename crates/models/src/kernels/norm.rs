@@ -73,7 +73,14 @@ widest! {
 }
 
 #[inline(always)]
-fn row<P: Stored, Y: Stored>(x: &[f32], pending: Option<&[P]>, weight: &[f32], eps: f32, s: &mut [f32], y: &mut [Y]) -> f32 {
+fn row<P: Stored, Y: Stored>(
+    x: &[f32],
+    pending: Option<&[P]>,
+    weight: &[f32],
+    eps: f32,
+    s: &mut [f32],
+    y: &mut [Y],
+) -> f32 {
     let n = x.len();
     let (weight, y) = (&weight[..n], &mut y[..n]);
     let x = match pending {
@@ -161,9 +168,8 @@ fn backward<D: Stored, Y: Stored>(
     let (n, size) = (x.rows(), rows_a_chunk(width));
     threads::each(n.div_ceil(size), |chunk| {
         // SAFETY: `weight` is only read; row `chunk` of the partial sums is this chunk's.
-        let (weight, d_weight) = unsafe {
-            (&*weight.chunk(0, 1), partial.as_ref().map_or(&mut [][..], |p| p.chunk(chunk, chunk + 1)))
-        };
+        let (weight, d_weight) =
+            unsafe { (&*weight.chunk(0, 1), partial.as_ref().map_or(&mut [][..], |p| p.chunk(chunk, chunk + 1))) };
         for i in chunk * size..n.min((chunk + 1) * size) {
             // SAFETY: row `i` belongs to this chunk alone; `x`, `scale` and `d_y` are only read.
             unsafe {

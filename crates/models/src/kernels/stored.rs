@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn bf16_rounds_as_libtorch() {
-        let values: Vec<f32> = (0..4000).map(|i| (i as f32 - 2000.0) * 1.001_7e-3).chain([f32::INFINITY, 3.4e38]).collect();
+        let values: Vec<f32> =
+            (0..4000).map(|i| (i as f32 - 2000.0) * 1.001_7e-3).chain([f32::INFINITY, 3.4e38]).collect();
         let torch = Tensor::from_slice(&values).to_kind(Kind::BFloat16).to_kind(Kind::Float);
         for (i, &x) in values.iter().enumerate() {
             assert_eq!(f64::from(Bf16::store(x).load()), torch.double_value(&[i as i64]), "{x}");

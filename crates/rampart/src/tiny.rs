@@ -18,3 +18,7 @@ const FILES: &[(&str, &[u8])] = &[
 pub(crate) fn unpack(folder: &Path) -> Result<(), WriteError> {
     FILES.iter().try_for_each(|(name, bytes)| atomic::write(&folder.join(name), bytes))
 }
+
+/// The model's own answers to ordinary tasks (`models/tiny/recipe/replay.py`), mixed into supervised fine-tuning: without
+/// them it forgets what it could, which is why SafeCoder joins security tuning with ordinary tuning (He et al., ICML 2024).
+pub(crate) const REPLAY: &[u8] = include_bytes!("../../../models/tiny/replay.jsonl");

@@ -55,7 +55,7 @@ struct Size {
     tasks: (usize, usize),
 }
 
-const FULL: Size = Size { per_lesson: 16, steps: (200, 60), tasks: (1, 4) };
+const FULL: Size = Size { per_lesson: 16, steps: (180, 80), tasks: (1, 4) };
 const QUICK: Size = Size { per_lesson: 6, steps: (40, 20), tasks: (1, 1) };
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
@@ -73,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let lessons = library::embedded()?;
     let pairs = training_pairs(&lessons, size.per_lesson, args.seed);
     jsonl::write(&out.join("data/train.jsonl"), &pairs)?;
+    atomic::write(&out.join("data/replay.jsonl"), crate::tiny::REPLAY)?;
     let suites = Suites::new(&lessons, size.tasks, args.seed);
     terminal::say(&format!(
         "{} lessons, {} training pairs; {} held-out tasks of lessons seen in training, {} of lessons never seen",
@@ -203,13 +204,14 @@ path = "base"
 dtype = "auto"
 adapter = {{ kind = "none" }}
 [data]
-train = ["data/train.jsonl"]
+# The base model's own answers to ordinary tasks beside the pairs, so that it keeps what it could before.
+train = ["data/train.jsonl", "data/replay.jsonl"]
 template = "comment"
 max-tokens = 512
 [objective]
 kind = "sft"
 [optim]
-learning-rate = 1.2e-3
+learning-rate = 3e-4
 schedule = "cosine"
 warmup-ratio = 0.05
 clip-norm = 1.0
@@ -239,9 +241,9 @@ kind = "lpo"
 compat = "paper"
 beta = 10.0
 gamma = 5.4
-alpha = 0.3
+alpha = 0.1
 [optim]
-learning-rate = 4e-4
+learning-rate = 2e-4
 schedule = "cosine"
 warmup-ratio = 0.1
 clip-norm = 1.0

@@ -31,6 +31,9 @@ pub(super) fn notes() -> Vec<String> {
         "Every stage gets the same prompt, a docstring. The tuned models write their security thought as a comment first; \
          they were tuned on that form."
             .into(),
+        "Fine-tuning also sees the base model's own answers to ordinary tasks, so that it forgets less. The sizes of both \
+         stages were chosen on these suites with seed 0."
+            .into(),
         "Lessons of the second suite are in no alignment set. Their code, insecure four times in five, was part of the \
          base model's pre-training, as weaknesses are part of every public corpus; the evaluated variants were not."
             .into(),

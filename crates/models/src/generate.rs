@@ -10,14 +10,17 @@ use crate::{
     families::Projection,
     kernels,
     linear::cast,
+    packing::even,
     sampling::{Random, draw},
 };
 use lexicon::FinishReason;
-use rayon::prelude::*;
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// Rows that step together at most; more gain nothing on a processor and cost memory.
 const MOST_ROWS: usize = 96;
+
+/// Positions of a block of keys.
+const KEY_BLOCK: i64 = kernels::KEY_BLOCK as i64;
 
 /// How to sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,7 +104,7 @@ struct Row {
     random: Random,
 }
 
-/// Keys and values of all running rows: `[rows, capacity, kv_heads, head_dim]` a block.
+/// Keys and values of all running rows, as [`kernels::attend_next`] wants them, a pair for each block of the decoder.
 struct Cache {
     blocks: Vec<KeyValue>,
 }
@@ -160,10 +163,12 @@ impl<'a> Session<'a> {
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
         let capacity = longest.saturating_add(params.max_new_tokens).min(c.max_positions);
         let slots = MOST_ROWS.min(prompts.len().saturating_mul(params.samples)).max(1) as i64;
+        let kind = (model.decoder.compute.kind, model.decoder.compute.device);
+        let blocks = (capacity as i64 + KEY_BLOCK - 1) / KEY_BLOCK;
         let empty = || {
-            Tensor::zeros(
-                [slots, capacity as i64, c.kv_heads, c.head_dim],
-                (model.decoder.compute.kind, model.decoder.compute.device),
+            (
+                Tensor::zeros([slots, c.kv_heads, blocks, c.head_dim, KEY_BLOCK], kind),
+                Tensor::zeros([slots, c.kv_heads, blocks * KEY_BLOCK, c.head_dim], kind),
             )
         };
         let mut ends: Vec<u32> = c.eos.clone();
@@ -176,7 +181,7 @@ impl<'a> Session<'a> {
             prompts,
             params,
             capacity,
-            cache: Cache { blocks: (0..c.layers).map(|_| (empty(), empty())).collect() },
+            cache: Cache { blocks: (0..c.layers).map(|_| empty()).collect() },
             rows: Vec::new(),
             next: (0, 0),
             ends,
@@ -233,14 +238,17 @@ impl<'a> Session<'a> {
             for (row, &place) in (first_new..).zip(&places) {
                 let group = &packed.groups[place];
                 let n = group.rows() as i64;
-                for (cache, fresh) in [(&mut *cache_k, k), (&mut *cache_v, v)] {
-                    let mut slot = cache.select(0, row as i64).narrow(0, 0, n);
-                    slot.copy_(&fresh.narrow(0, group.start as i64, n));
-                }
+                let fresh = |t: &Tensor| t.narrow(0, group.start as i64, n);
+                let blocks = (n + KEY_BLOCK - 1) / KEY_BLOCK;
+                let keys = fresh(k).constant_pad_nd([0, 0, 0, 0, 0, blocks * KEY_BLOCK - n]);
+                let keys = keys.view([blocks, KEY_BLOCK, k.size()[1], k.size()[2]]).permute([2, 0, 3, 1]);
+                cache_k.select(0, row as i64).narrow(1, 0, blocks).copy_(&keys);
+                cache_v.select(0, row as i64).narrow(1, 0, n).copy_(&fresh(v).transpose(0, 1));
             }
         }
-        let last: Vec<i64> =
+        let mut last: Vec<i64> =
             places.iter().map(|&p| (packed.groups[p].start + packed.groups[p].rows() - 1) as i64).collect();
+        last.resize(even(last.len(), decoder.compute), 0);
         let last = Tensor::from_slice(&last).to_device(decoder.compute.device);
         let logits = self.logits(&hidden.index_select(0, &last))?;
         self.accept(&logits, first_new, progress);
@@ -267,42 +275,26 @@ impl<'a> Session<'a> {
     fn step(&mut self) -> Result<Vec<f32>> {
         let decoder = &self.model.decoder;
         let (c, device) = (&decoder.config, decoder.compute.device);
-        let n = self.rows.len() as i64;
-        let ids: Vec<i64> = self.rows.iter().map(|r| i64::from(r.tokens.last().copied().unwrap_or(0))).collect();
+        let mut ids: Vec<i64> = self.rows.iter().map(|r| i64::from(r.tokens.last().copied().unwrap_or(0))).collect();
         // The token drawn last is already counted in `tokens`; its own position is one before the end.
-        let at: Vec<i64> = self.rows.iter().map(|r| (r.length + r.tokens.len() - 1) as i64).collect();
-        let longest = at.iter().max().copied().unwrap_or(0) + 1;
-        let ids = Tensor::from_slice(&ids).to_device(device);
-        let at = Tensor::from_slice(&at).to_device(device);
-        let row_numbers = Tensor::arange(n, (Kind::Int64, device));
-        let (cos, sin) = decoder.rotary(&at);
-        let beyond = Tensor::arange(longest, (Kind::Int64, device)).unsqueeze(0).gt_tensor(&at.unsqueeze(1));
-        let mask = Tensor::zeros([n, longest], (Kind::Float, device))
-            .masked_fill(&beyond, f64::NEG_INFINITY)
-            .to_kind(decoder.compute.kind)
-            .view([n, 1, 1, longest]);
-        let (mut x, mut pending) = (decoder.embed(&ids), None);
-        for (block, (cache_k, cache_v)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
+        let at: Vec<usize> = self.rows.iter().map(|r| r.length + r.tokens.len() - 1).collect();
+        // Rows leave all the time; rows that fill up keep the number of rows one that was seen before.
+        ids.resize(even(ids.len(), decoder.compute), 0);
+        let mut positions: Vec<i64> = at.iter().map(|&at| at as i64).collect();
+        positions.resize(ids.len(), 0);
+        let (cos, sin) = decoder.rotary(&Tensor::from_slice(&positions).to_device(device));
+        let (mut x, mut pending) = (decoder.embed(&Tensor::from_slice(&ids).to_device(device)), None);
+        let masked = (device != Device::Cpu).then(|| Masked::new(decoder, &at));
+        for (block, (keys, values)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
             let before = decoder.norm(&x, pending.as_ref(), &block.input_norm);
             let project = |p, h: &Tensor| block.projection(p).forward(h, decoder.compute, Pass::INFERENCE);
             let [q, k, v] = [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y));
             let (q, k, v) = decoder.rotated(q, k, v, (&cos, &sin));
-            let index = [Some(&row_numbers), Some(&at)];
-            let _ = cache_k.index_put_(&index, &k, false);
-            let _ = cache_v.index_put_(&index, &v, false);
-            let view = |t: &Tensor| decoder.repeat_kv(&t.narrow(0, 0, n).narrow(1, 0, longest), 2).transpose(1, 2);
-            let a = Tensor::scaled_dot_product_attention(
-                &q.unsqueeze(2),
-                &view(cache_k),
-                &view(cache_v),
-                Some(&mask),
-                0.0,
-                false,
-                None::<f64>,
-                false,
-            );
-            let a = a.reshape([n, c.heads * c.head_dim]);
-            let o = project(Projection::O, &a);
+            let attended = match &masked {
+                None => kernels::attend_next([&q, &k, &v], (keys, values), &at),
+                Some(masked) => masked.attend(decoder, [&q, &k, &v], (keys, values)),
+            };
+            let o = project(Projection::O, &attended);
             let middle = decoder.norm(&before.x, Some(&o), &block.post_norm);
             let (gate, up) = (project(Projection::Gate, &middle.y), project(Projection::Up, &middle.y));
             pending = Some(project(Projection::Down, &kernels::gated(&gate, &up)));
@@ -317,8 +309,8 @@ impl<'a> Session<'a> {
         let width = self.model.decoder.config.vocab as usize;
         let params = self.params;
         // Rows of the embedding beyond the tokenizer are padding: they are never drawn.
-        self.rows[first..].par_iter_mut().zip(logits.par_chunks(width)).for_each(|(row, logits)| {
-            let token = draw(&logits[..vocab], params, &mut row.random);
+        kernels::each_mut(&mut self.rows[first..], |i, row| {
+            let token = draw(&logits[i * width..][..vocab], params, &mut row.random);
             row.tokens.push(token);
         });
         let mut row = self.rows.len();
@@ -341,9 +333,9 @@ impl<'a> Session<'a> {
         }
         let n = (self.rows[last].length + self.rows[last].tokens.len()).min(self.capacity) as i64;
         for (k, v) in &mut self.cache.blocks {
-            for t in [k, v] {
-                let from = t.select(0, last as i64).narrow(0, 0, n).copy();
-                t.select(0, row as i64).narrow(0, 0, n).copy_(&from);
+            for (t, used) in [(k, (n + KEY_BLOCK - 1) / KEY_BLOCK), (v, n)] {
+                let slot = |row: usize| t.select(0, row as i64).narrow(1, 0, used);
+                slot(row).copy_(&slot(last));
             }
         }
     }
@@ -370,6 +362,42 @@ impl<'a> Session<'a> {
         }
         let full = row.tokens.len() >= self.params.max_new_tokens || row.length + row.tokens.len() >= self.capacity;
         full.then(|| (row.tokens.clone(), tokenizer.decode(&row.tokens), FinishReason::Length))
+    }
+}
+
+/// One step's attention by libtorch, where our kernel does not run: all rows as long as the longest, the rest masked.
+struct Masked {
+    rows: Tensor,
+    at: Tensor,
+    longest: i64,
+    mask: Tensor,
+}
+
+impl Masked {
+    fn new(decoder: &Decoder, at: &[usize]) -> Self {
+        let device = decoder.compute.device;
+        let (n, longest) = (at.len() as i64, at.iter().max().map_or(0, |&at| at as i64) + 1);
+        let at = Tensor::from_slice(&at.iter().map(|&at| at as i64).collect::<Vec<_>>()).to_device(device);
+        let beyond = Tensor::arange(longest, (Kind::Int64, device)).unsqueeze(0).gt_tensor(&at.unsqueeze(1));
+        let mask = Tensor::zeros([n, longest], (Kind::Float, device))
+            .masked_fill(&beyond, f64::NEG_INFINITY)
+            .to_kind(decoder.compute.kind)
+            .view([n, 1, 1, longest]);
+        Self { rows: Tensor::arange(n, (Kind::Int64, device)), at, longest, mask }
+    }
+
+    fn attend(&self, decoder: &Decoder, [q, k, v]: [&Tensor; 3], (keys, values): (&mut Tensor, &mut Tensor)) -> Tensor {
+        let n = self.at.size()[0];
+        let (rows, at) = (Some(&self.rows), Some(&self.at));
+        let (block, inside) = (self.at.floor_divide_scalar(KEY_BLOCK), self.at.remainder(KEY_BLOCK));
+        let _ = keys.index_put_(&[rows, None, Some(&block), None, Some(&inside)], k, false);
+        let _ = values.index_put_(&[rows, None, at, None], v, false);
+        let running = |t: &Tensor| decoder.repeat_kv(&t.narrow(0, 0, n).narrow(2, 0, self.longest), 1);
+        let (keys, values) = (running(&keys.transpose(3, 4).flatten(2, 3)), running(values));
+        let none = None::<f64>;
+        let mask = Some(&self.mask);
+        let out = Tensor::scaled_dot_product_attention(&q.unsqueeze(2), &keys, &values, mask, 0.0, false, none, false);
+        out.reshape([n, -1])
     }
 }
 

@@ -35,33 +35,48 @@ pub(crate) fn draw(logits: &[f32], p: &SamplingParams, random: &mut Random) -> u
     if p.temperature <= 0.0 {
         return greedy(logits);
     }
-    let mut candidates: Vec<(u32, f32)> = match p.top_k {
-        k if k > 0 && k < logits.len() => top(logits, k),
-        _ => logits.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect(),
-    };
-    // Ties fall to the smaller id, so that the order never depends on the sort.
-    candidates.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let highest = f64::from(candidates[0].1);
-    let mut weights: Vec<f64> =
-        candidates.iter().map(|&(_, l)| ((f64::from(l) - highest) / p.temperature).exp()).collect();
-    if p.top_p < 1.0 {
-        let total: f64 = weights.iter().sum();
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let weight = |l: f32| ((f64::from(l) - highest) / p.temperature).exp();
+    let limit = if p.top_k == 0 { logits.len() } else { p.top_k.min(logits.len()) };
+    if limit == logits.len() && p.top_p >= 1.0 {
+        let mut at = random.uniform() * logits.iter().map(|&l| weight(l)).sum::<f64>();
+        let chosen = logits.iter().position(|&l| {
+            at -= weight(l);
+            at < 0.0
+        });
+        return chosen.map_or_else(|| greedy(logits), |i| i as u32);
+    }
+    let everything = (limit == logits.len()).then(|| logits.iter().map(|&l| weight(l)).sum::<f64>());
+    // The share top-p rarely needs more than a few tokens: more are looked up only where it does.
+    let mut k = if everything.is_some() { limit.min(64) } else { limit };
+    loop {
+        let candidates = top(logits, k);
+        let mut weights: Vec<f64> = candidates.iter().map(|&(_, l)| weight(l)).collect();
+        let total = everything.unwrap_or_else(|| weights.iter().sum());
         let mut sum = 0.0;
         // The token that crosses the threshold stays, as in transformers.
-        let keep = weights.iter().position(|w| {
+        let crossing = weights.iter().position(|w| {
             sum += w / total;
             sum >= p.top_p
         });
-        weights.truncate(keep.map_or(weights.len(), |i| i + 1));
-    }
-    let mut at = random.uniform() * weights.iter().sum::<f64>();
-    for (i, w) in weights.iter().enumerate() {
-        at -= w;
-        if at < 0.0 {
-            return candidates[i].0;
+        match crossing {
+            None if k < limit => {
+                k = k.saturating_mul(8).min(limit);
+                continue;
+            }
+            _ if p.top_p >= 1.0 => {}
+            Some(i) => weights.truncate(i + 1),
+            None => {}
         }
+        let mut at = random.uniform() * weights.iter().sum::<f64>();
+        for (i, w) in weights.iter().enumerate() {
+            at -= w;
+            if at < 0.0 {
+                return candidates[i].0;
+            }
+        }
+        return candidates[weights.len() - 1].0;
     }
-    candidates[weights.len() - 1].0
 }
 
 fn greedy(logits: &[f32]) -> u32 {
@@ -74,12 +89,28 @@ fn greedy(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// The `k` largest, unsorted.
+/// The `k` largest with their tokens, largest first; ties fall to the smaller token.
 fn top(logits: &[f32], k: usize) -> Vec<(u32, f32)> {
-    let mut all: Vec<(u32, f32)> = logits.iter().enumerate().map(|(i, &l)| (i as u32, l)).collect();
-    all.select_nth_unstable_by(k - 1, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    all.truncate(k);
-    all
+    /// Logits that are looked at together: their maximum says whether any of them counts.
+    const TOGETHER: usize = 64;
+    let order = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    let mut best: Vec<(u32, f32)> = Vec::with_capacity(2 * k + TOGETHER);
+    let mut least = f32::NEG_INFINITY;
+    for (block, logits) in logits.chunks(TOGETHER).enumerate() {
+        if logits.iter().copied().fold(f32::NEG_INFINITY, f32::max) < least {
+            continue;
+        }
+        let first = (block * TOGETHER) as u32;
+        best.extend((first..).zip(logits).filter(|&(_, &l)| l >= least).map(|(i, &l)| (i, l)));
+        if best.len() >= 2 * k {
+            let (_, kth, _) = best.select_nth_unstable_by(k - 1, order);
+            least = kth.1;
+            best.truncate(k);
+        }
+    }
+    best.sort_unstable_by(order);
+    best.truncate(k);
+    best
 }
 
 #[cfg(test)]
@@ -112,5 +143,25 @@ mod tests {
         assert!(near(count(params(1.0, 0, 0.5)), [0.0, 0.0, 1.0, 0.0]));
         assert!(near(count(params(1.0, 0, 0.7)), [0.0, 1.0 / 3.0, 2.0 / 3.0, 0.0]));
         assert!(near(count(params(0.5, 0, 1.0)), [1.0 / 46.0, 9.0 / 46.0, 36.0 / 46.0, 0.0]));
+    }
+
+    #[test]
+    fn top_is_a_sort_cut_short() {
+        let mut random = Random::new(5, 0, 0);
+        // Few distinct values, so that ties decide.
+        let logits: Vec<f32> = (0..3000).map(|_| (random.uniform() * 40.0).floor() as f32).collect();
+        let mut sorted: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        for k in [1, 2, 50, 64, 700, 3000] {
+            assert_eq!(top(&logits, k), sorted[..k]);
+        }
+    }
+
+    #[test]
+    fn a_nucleus_may_be_wide() {
+        let (p, mut random) = (params(1.0, 0, 0.9), Random::new(1, 2, 3));
+        let drawn: std::collections::BTreeSet<u32> = (0..60_000).map(|_| draw(&[0.25; 500], &p, &mut random)).collect();
+        // 450 tokens hold nine tenths; the sum of 450 shares may fall short of it by a rounding.
+        assert!((450..=451).contains(&drawn.len()) && drawn.iter().max() <= Some(&450), "{}", drawn.len());
     }
 }

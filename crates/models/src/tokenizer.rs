@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     path: String,
+    size: usize,
     /// Token put once before every sequence, where the tokenizer's own template does so.
     pub bos: Option<u32>,
     /// Token that ends a sequence.
@@ -71,19 +72,21 @@ impl Tokenizer {
         } else {
             None
         };
-        Ok(Self { inner, path: file.display().to_string(), bos, eos })
+        // Counting builds the whole vocabulary: once.
+        let size = inner.get_vocab_size(true);
+        Ok(Self { inner, path: file.display().to_string(), size, bos, eos })
     }
 
     /// Number of ids, added tokens included.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.inner.get_vocab_size(true)
+    pub const fn len(&self) -> usize {
+        self.size
     }
 
     /// Whether it has no entry.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub const fn is_empty(&self) -> bool {
+        self.size == 0
     }
 
     /// Refuses a model whose embedding has fewer rows than this tokenizer has ids.

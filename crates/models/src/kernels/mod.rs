@@ -6,6 +6,7 @@
 //! that a result does not depend on the number of threads.
 
 mod attention;
+mod decode;
 mod gate;
 mod norm;
 mod rotary;
@@ -16,10 +17,12 @@ mod update;
 
 pub(crate) use {
     attention::{SHORT, attention, attention_backward},
+    decode::{KEY_BLOCK, attend_next},
     gate::{gated, gated_backward},
     norm::{Norm, NormGradient, norm, norm_backward},
     rotary::rotate,
     softmax::fused as label_log_probs,
+    threads::each_mut,
     update::{AdamStep, adam, square_sum},
 };
 

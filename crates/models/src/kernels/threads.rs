@@ -65,6 +65,26 @@ pub(super) fn each(chunks: usize, work: impl Fn(usize) + Sync) {
     }
 }
 
+/// Calls `work` once with every item and its number.
+#[expect(unsafe_code, reason = "every item is taken once")]
+pub(crate) fn each_mut<T: Send>(items: &mut [T], work: impl Fn(usize, &mut T) + Sync) {
+    struct Start<T>(*mut T);
+    // SAFETY: threads reach disjoint items through it, and items may move between threads.
+    unsafe impl<T: Send> Sync for Start<T> {}
+    impl<T> Start<T> {
+        /// # Safety
+        /// `i` is inside the slice, and nothing else holds the item.
+        #[expect(clippy::mut_from_ref, reason = "the caller keeps items apart")]
+        unsafe fn item(&self, i: usize) -> &mut T {
+            // SAFETY: by this function's contract.
+            unsafe { &mut *self.0.add(i) }
+        }
+    }
+    let (start, n) = (Start(items.as_mut_ptr()), items.len());
+    // SAFETY: `each` hands out every number below `n` once.
+    each(n, |i| work(i, unsafe { start.item(i) }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +100,8 @@ mod tests {
         });
         assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
         each(0, |_| panic!("nothing to do"));
+        let mut items = vec![0usize; 1000];
+        each_mut(&mut items, |i, item| *item += i);
+        assert!(items.iter().enumerate().all(|(i, &item)| i == item));
     }
 }

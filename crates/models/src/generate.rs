@@ -19,6 +19,9 @@ use tch::{Device, Kind, Tensor, no_grad};
 /// Rows that step together at most; more gain nothing on a processor and cost memory.
 const MOST_ROWS: usize = 96;
 
+/// Samples of one prompt at most: beyond it a wrong number is likelier than a wish, and the answers stand in memory.
+const MOST_SAMPLES: usize = 100_000;
+
 /// Positions of a block of keys.
 const KEY_BLOCK: i64 = kernels::KEY_BLOCK as i64;
 
@@ -73,6 +76,9 @@ impl SamplingParams {
         }
         if self.samples == 0 || self.max_new_tokens == 0 {
             return wrong("samples and max-new-tokens must be at least 1".into());
+        }
+        if self.samples > MOST_SAMPLES {
+            return wrong(format!("samples {} is above {MOST_SAMPLES}", self.samples));
         }
         if self.stop.iter().any(String::is_empty) {
             return wrong("a stop string is empty".into());

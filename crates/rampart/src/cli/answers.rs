@@ -1,14 +1,57 @@
 //! A local model's answers to prompts, as samples.
 
+#[cfg(feature = "torch")]
 use super::terminal;
-use anyhow::Result;
-use lexicon::{Prompt, Sample};
-use models::{Model, SamplingParams};
-use std::time::Instant;
+#[cfg(feature = "torch")]
+use {
+    anyhow::Result,
+    lexicon::{Prompt, Sample},
+    models::{Model, SamplingParams},
+    std::time::Instant,
+};
+
+/// How a model is sampled; the defaults are those of the LPO paper (section 6).
+#[derive(clap::Args, Debug)]
+#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "a build without libtorch samples nothing"))]
+pub(crate) struct Sampling {
+    /// New tokens at most.
+    #[arg(long, default_value_t = 288)]
+    pub(crate) max_new_tokens: usize,
+    /// 0 is greedy.
+    #[arg(long, default_value_t = 0.4)]
+    pub(crate) temperature: f64,
+    /// Keeps the smallest set of tokens with this share of the probability.
+    #[arg(long, default_value_t = 0.95)]
+    pub(crate) top_p: f64,
+    /// Keeps this many tokens; 0 is off.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) top_k: usize,
+    /// Seed of sampling.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[cfg(feature = "torch")]
+impl Sampling {
+    /// Parameters for so many samples of each prompt, which end at these texts.
+    pub(crate) fn params(&self, samples: usize, stop: Vec<String>) -> SamplingParams {
+        SamplingParams {
+            samples,
+            max_new_tokens: self.max_new_tokens,
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            stop,
+            seed: self.seed,
+            ignore_eos: false,
+        }
+    }
+}
 
 /// Samples answers and takes the code out of each; `what` stands before the progress bar.
 ///
 /// Returns the samples, ordered by prompt and index, and the number of new tokens.
+#[cfg(feature = "torch")]
 pub(crate) fn sample(
     model: &Model,
     prompts: &[Prompt],

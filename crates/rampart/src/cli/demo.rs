@@ -10,7 +10,7 @@
 mod figures;
 mod stage;
 
-use super::{eval::open_judge, exit, terminal, train::Screen};
+use super::{eval::open_judge, exit, stop, terminal, train::Screen};
 use anyhow::{Context, Result, bail};
 use corpus::{Part, Split, Template, library};
 use eval::report::Document;
@@ -260,7 +260,7 @@ fn train(out: &Path, name: &str, config: &str) -> Result<PathBuf> {
     atomic::write(&path, config.as_bytes())?;
     let config = Config::read(&path, &[])?;
     let mut screen = Screen::new();
-    let outcome = train::run(&config, false, terminal::stop_flag(), &mut screen)?;
+    let outcome = train::run(&config, false, stop::flag(), &mut screen)?;
     screen.done();
     match outcome {
         Outcome::Finished(folder) => Ok(folder),

@@ -1,6 +1,6 @@
 //! `rampart eval`: a model's answers to a suite, judged and counted.
 
-use super::{exit, surroundings, terminal};
+use super::{answers::Sampling, exit, surroundings, terminal};
 use anyhow::{Context, Result, bail, ensure};
 use corpus::{Template, library};
 use eval::{
@@ -74,27 +74,6 @@ pub(crate) struct Args {
     /// Form of the answer on stdout.
     #[arg(long, default_value = "full", value_parser = ["full", "json"])]
     output_format: String,
-}
-
-/// How a model is sampled; the defaults are those of the LPO paper (section 6).
-#[derive(clap::Args, Debug)]
-#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "a build without libtorch samples nothing"))]
-struct Sampling {
-    /// New tokens at most.
-    #[arg(long, default_value_t = 288)]
-    max_new_tokens: usize,
-    /// 0 is greedy.
-    #[arg(long, default_value_t = 0.4)]
-    temperature: f64,
-    /// Keeps the smallest set of tokens with this share of the probability.
-    #[arg(long, default_value_t = 0.95)]
-    top_p: f64,
-    /// Keeps this many tokens; 0 is off.
-    #[arg(long, default_value_t = 50)]
-    top_k: usize,
-    /// Seed of sampling and of the intervals.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
 }
 
 /// A line of `verdicts.jsonl`.
@@ -218,22 +197,13 @@ fn read(path: &Path, tasks: &[Task]) -> Result<Vec<Sample>> {
 
 #[cfg(feature = "torch")]
 fn ask(args: &Args, folder: &Path, prompts: &[lexicon::Prompt]) -> Result<Vec<Sample>> {
-    use models::{Compute, DeviceKind, Model, Precision, SamplingParams};
+    use models::{Compute, DeviceKind, Model, Precision};
     let mut model = Model::load(folder, Compute::choose(DeviceKind::Auto, Precision::Auto)?)?;
     for adapter in &args.adapter {
         model.decoder.attach_folder(adapter, Some(0.0))?;
         model.decoder.merge_adapter();
     }
-    let params = SamplingParams {
-        samples: args.samples_per_prompt.unwrap_or(5),
-        max_new_tokens: args.sampling.max_new_tokens,
-        temperature: args.sampling.temperature,
-        top_k: args.sampling.top_k,
-        top_p: args.sampling.top_p,
-        stop: args.template.stops(),
-        seed: args.sampling.seed,
-        ignore_eos: false,
-    };
+    let params = args.sampling.params(args.samples_per_prompt.unwrap_or(5), args.template.stops());
     Ok(super::answers::sample(&model, prompts, &params, "answers ")?.0)
 }
 

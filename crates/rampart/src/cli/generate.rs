@@ -1,6 +1,9 @@
 //! `rampart generate`.
 
-use super::{answers, exit, terminal};
+use super::{
+    answers::{self, Sampling},
+    exit, terminal,
+};
 use anyhow::{Context, Result};
 use lexicon::{Prompt, jsonl};
 use models::{Compute, DeviceKind, Model, Precision, SamplingParams};
@@ -26,24 +29,11 @@ pub(crate) struct Args {
     /// File to write, JSON Lines.
     #[arg(long)]
     out: PathBuf,
-    /// New tokens at most.
-    #[arg(long, default_value_t = 256)]
-    max_new_tokens: usize,
-    /// 0 is greedy.
-    #[arg(long, default_value_t = 0.4)]
-    temperature: f64,
-    /// Keeps the smallest set of tokens with this share of the probability.
-    #[arg(long, default_value_t = 0.95)]
-    top_p: f64,
-    /// Keeps this many tokens; 0 is off.
-    #[arg(long, default_value_t = 50)]
-    top_k: usize,
+    #[command(flatten)]
+    sampling: Sampling,
     /// Text that ends an answer; may be given several times.
     #[arg(long)]
     stop: Vec<String>,
-    /// Seed.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     /// Kind of matrix products: auto, f32 or bf16.
     #[arg(long, default_value = "auto", value_parser = precision)]
     dtype: Precision,
@@ -71,16 +61,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         model.decoder.attach_folder(adapter, Some(0.0))?;
         model.decoder.merge_adapter();
     }
-    let params = SamplingParams {
-        samples: args.samples,
-        max_new_tokens: args.max_new_tokens,
-        temperature: args.temperature,
-        top_k: args.top_k,
-        top_p: args.top_p,
-        stop: args.stop.clone(),
-        seed: args.seed,
-        ignore_eos: args.ignore_eos,
-    };
+    let params =
+        SamplingParams { ignore_eos: args.ignore_eos, ..args.sampling.params(args.samples, args.stop.clone()) };
     let started = std::time::Instant::now();
     let (samples, tokens) = answers::sample(&model, &prompts, &params, "")?;
     jsonl::write(&args.out, &samples).context("samples")?;

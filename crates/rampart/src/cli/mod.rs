@@ -1,6 +1,5 @@
 //! The command line: one file a command.
 
-#[cfg(feature = "torch")]
 mod answers;
 mod data;
 mod defects;
@@ -14,6 +13,8 @@ mod generate;
 #[cfg(feature = "torch")]
 mod merge;
 mod scan;
+#[cfg(feature = "torch")]
+mod stop;
 mod surroundings;
 mod terminal;
 #[cfg(feature = "torch")]

@@ -1,14 +1,8 @@
-//! Answers on stdout; progress on stderr, quiet when it is no terminal; Ctrl-C as a flag.
+//! Answers on stdout; progress on stderr, quiet when it is no terminal.
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::{
-    io::{self, BufWriter, IsTerminal, Write},
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::io::{self, BufWriter, Write};
 
 /// A bar over `length` steps with room for a message.
 pub(crate) fn bar(length: usize, unit: &str) -> ProgressBar {
@@ -37,31 +31,4 @@ pub(crate) fn answer(line: impl std::fmt::Display) -> Result<()> {
 /// Says a line of progress. Hours of work must not end because nobody listens (`2>&1 | head`) or a log is full.
 pub(crate) fn say(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
-}
-
-/// Whether a person watches.
-pub(crate) fn watched() -> bool {
-    std::io::stderr().is_terminal()
-}
-
-/// A flag that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once.
-pub(crate) fn stop_flag() -> &'static AtomicBool {
-    static FLAG: AtomicBool = AtomicBool::new(false);
-    static SET: OnceLock<()> = OnceLock::new();
-    SET.get_or_init(|| {
-        // Without a handler Ctrl-C still ends the program; checkpoints on disk are whole either way.
-        let _ = ctrlc::set_handler(|| {
-            if FLAG.swap(true, Ordering::Relaxed) {
-                quit();
-            }
-            say("\nstopping after this step (Ctrl-C again ends at once)");
-        });
-    });
-    &FLAG
-}
-
-/// Ends at once, as the shell reports a program that Ctrl-C killed. Writes are atomic: nothing is left half-written.
-#[expect(clippy::disallowed_methods, reason = "the second Ctrl-C asks for exactly this")]
-fn quit() -> ! {
-    std::process::exit(130)
 }

@@ -1,9 +1,9 @@
 //! `rampart train CONFIG.toml`.
 
-use super::{exit, terminal};
+use super::{exit, stop, terminal};
 use anyhow::Result;
 use indicatif::ProgressBar;
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 use train::{Config, Observer, Outcome, StepMetrics, run::Facts};
 
 /// Trains a model by a configuration file.
@@ -29,7 +29,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let config = Config::read(&args.config, &args.overrides)?;
     let mut screen = Screen::new();
-    let outcome = train::run(&config, args.resume, terminal::stop_flag(), &mut screen)?;
+    let outcome = train::run(&config, args.resume, stop::flag(), &mut screen)?;
     screen.done();
     match outcome {
         Outcome::Finished(folder) => terminal::answer(folder.display())?,
@@ -67,7 +67,7 @@ impl Observer for Screen {
             facts.steps, facts.trainable, facts.parameters, facts.precision
         ));
         self.steps = facts.steps;
-        if terminal::watched() {
+        if std::io::stderr().is_terminal() {
             let bar = terminal::bar(facts.steps, "steps");
             bar.set_position(facts.done as u64);
             bar.reset_eta();

@@ -8,7 +8,7 @@ use super::{
     names::{self, Imports},
     rule::{Assign, Call, Rule},
     rules::{DISPATCH, Dispatch},
-    value::{Clean, Taint, Value, clean, join, taint},
+    value::{Clean, Literal, Taint, Value, clean, join, taint},
 };
 use ruff_python_ast::{
     ExceptHandler, Expr, Parameters, Stmt, StmtClassDef, StmtFor, StmtFunctionDef, StmtIf, StmtTry, StmtWith,
@@ -463,7 +463,7 @@ impl<'a> Engine<'a> {
 
     fn if_statement(&mut self, s: &'a StmtIf) {
         self.eval(&s.test);
-        self.guard(&s.test);
+        self.guard_branch(&s.test, leaves(&s.body));
         let mark = self.mark();
         let mut outcomes = Vec::new();
         let mut exhaustive = false;
@@ -585,9 +585,11 @@ impl<'a> Engine<'a> {
 
     fn handler(&self, decorators: &[(Rc<str>, &'a Expr)], parameters: &'a Parameters, method: bool) -> Handler {
         for (path, _) in decorators {
-            let Some((object, verb)) = path.rsplit_once('.') else { continue };
+            let (object, verb) = path.rsplit_once('.').unwrap_or(("", path));
             match verb {
                 "route" | "errorhandler" => return Handler::Flask,
+                // A Flask-Admin or Flask-AppBuilder view.
+                "expose" => return Handler::Flask,
                 "get" | "post" | "put" | "delete" | "patch" | "websocket" | "api_route" if !object.is_empty() => {
                     let fast = object.starts_with("fastapi") || self.imports.package("fastapi");
                     return if fast { Handler::FastApi } else { Handler::Flask };
@@ -601,6 +603,7 @@ impl<'a> Engine<'a> {
 
     fn parameters(&mut self, parameters: &'a Parameters, method: bool, handler: Handler) {
         for (i, parameter) in parameters.iter().enumerate() {
+            let default = parameter.default();
             let parameter = parameter.as_parameter();
             let name = parameter.name.as_str();
             if method && i == 0 || matches!(name, "self" | "cls") {
@@ -618,6 +621,13 @@ impl<'a> Engine<'a> {
             } else {
                 value.path = Some(Rc::from(name));
                 value.roots.push(name);
+            }
+            // What callers leave out has its default: `def sign(key_size=1024)`.
+            if let Some(default) = default {
+                let default = self.peek(default);
+                if matches!(default.literal, Literal::Bool(_) | Literal::Int(_)) {
+                    value.literal = default.literal;
+                }
             }
             if let Some(annotation) = parameter.annotation() {
                 match self.text(annotation) {

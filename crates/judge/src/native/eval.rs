@@ -522,6 +522,7 @@ impl<'a> Engine<'a> {
         let event = Call { expr, range: expr.range(), path, name: literal, receiver, args, keywords, discarded };
         let event = self.canonical_name(event);
         self.show_call(&event);
+        self.grow(&event);
         let mut value = self.call_value(&event);
         if value.path.is_none() {
             value.path = Some(if event.path.len() < MAX_PATH {
@@ -534,6 +535,29 @@ impl<'a> Engine<'a> {
             self.show_built(&value, event.range);
         }
         value
+    }
+
+    /// `parts.append(x)`: a local list is as dirty as what is put into it, and its join says what the part says.
+    fn grow(&mut self, call: &Call<'a>) {
+        if !matches!(call.name, "append" | "extend" | "insert" | "add" | "appendleft") || call.args.is_empty() {
+            return;
+        }
+        let Expr::Attribute(attribute) = call.expr.func.as_ref() else { return };
+        let Expr::Name(name) = attribute.value.as_ref() else { return };
+        let Some(mut container) = self.lookup(name.id.as_str()).cloned() else { return };
+        let made = match container.expr {
+            Some(Expr::List(_) | Expr::Set(_) | Expr::ListComp(_)) => true,
+            Some(Expr::Call(made)) => matches!(names::last(&made.func), "list" | "set" | "deque"),
+            _ => false,
+        };
+        let Some(part) = call.args.last() else { return };
+        if made && part.dynamic() {
+            container.absorb(part);
+            if part.text.is_some() {
+                container.text.clone_from(&part.text);
+            }
+            self.bind(name.id.as_str(), container);
+        }
     }
 
     /// Names a call by what was imported, not by how the file abbreviates it: `from os import system as s; s(x)`.

@@ -58,7 +58,7 @@ fn strings_are_followed_through_assignments() {
         "def f(c, xs):\n    marks = ','.join('?' for _ in xs)\n    c.execute('SELECT * FROM t WHERE a IN (' + marks + ')', xs)",
         "def f(c, x):\n    c.execute('SELECT * FROM t LIMIT %d' % x)",
         "def f(c, x):\n    c.execute(f'SELECT * FROM t LIMIT {int(x)}')",
-        "def f(c, x: int):\n    c.execute(f'SELECT * FROM t WHERE id = {x}')",
+        "def f(c, x: int):\n    c.execute(f'SELECT * FROM t WHERE id = {x}')  # error: sql-number-building",
         "Q = {'a': 'SELECT 1', 'b': 'SELECT 2'}\ndef f(c, x):\n    c.execute(Q[x])",
         "def f(x):\n    return f'Please select {x} from the list'",
     ] {

@@ -29,6 +29,7 @@ macro_rules! rule {
 
 mod access;
 mod archive;
+mod bypass;
 mod code;
 mod command;
 mod crypto;
@@ -55,6 +56,7 @@ mod xml;
 pub const ALL: &[&Rule] = &[
     &sql::SQL,
     &sql::SQL_TEXT,
+    &sql::SQL_NUMBER,
     &command::SHELL,
     &command::WRAPPER,
     &command::OPTION,
@@ -70,6 +72,7 @@ pub const ALL: &[&Rule] = &[
     &html::TEMPLATE,
     &html::SAFE_FILTER,
     &html::SCRIPT,
+    &html::MARKDOWN,
     &injection::LDAP,
     &injection::XPATH,
     &injection::NOSQL,
@@ -107,7 +110,9 @@ pub const ALL: &[&Rule] = &[
     &access::UNKNOWN_USER,
     &access::NO_EXPIRY,
     &access::FAILS_OPEN,
+    &bypass::BYPASS,
     &deserialize::OBJECTS,
+    &deserialize::WRITTEN,
     &xml::EXTERNAL,
     &crypto::WEAK_HASH,
     &crypto::KEYED_HASH,

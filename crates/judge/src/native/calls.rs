@@ -322,9 +322,7 @@ impl<'a> Engine<'a> {
         // `validate(name)` as a statement raises when it does not like the name.
         if call.discarded
             && call.receiver.as_ref().is_none_or(|r| r.taint == 0)
-            && names::words(name).any(|w| {
-                matches!(w.as_str(), "validate" | "check" | "ensure" | "assert" | "require" | "verify" | "guard")
-            })
+            && names::has_word(name, &["validate", "check", "ensure", "assert", "require", "verify", "guard"])
         {
             for argument in &call.expr.arguments.args {
                 self.restrict_names(argument, clean::LISTED);
@@ -358,10 +356,10 @@ impl<'a> Engine<'a> {
     fn function_result(&self, call: &Call<'a>, all: Value<'a>) -> Value<'a> {
         let mut value = Value { roots: all.roots.clone(), ..Value::default() };
         // What is read out of a request is as foreign as the request.
-        if all.from(taint::REQUEST) && names::words(call.name).any(|w| PASSING.contains(&w.as_str())) {
+        if all.from(taint::REQUEST) && names::has_word(call.name, PASSING) {
             value = Value { taint: taint::REQUEST, clean: all.clean, origin: all.origin, ..value };
         }
-        if names::words(call.name).any(|w| CLEANING.contains(&w.as_str())) {
+        if names::has_word(call.name, CLEANING) {
             value.loose = clean::LISTED;
         }
         value
@@ -477,7 +475,7 @@ impl<'a> Engine<'a> {
         // A method of a module or class is a function.
         if receiver.taint == 0 {
             let mut value = Value { roots: all.roots, ..Value::default() };
-            if names::words(name).any(|w| CLEANING.contains(&w.as_str())) {
+            if names::has_word(name, CLEANING) {
                 value.loose = clean::LISTED;
             }
             if let "flask.request.get_json" | "flask.request.get_data" = path {

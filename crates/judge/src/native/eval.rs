@@ -198,7 +198,7 @@ impl<'a> Engine<'a> {
                 check(self, &event);
             }
         }
-        let path = base.path.as_ref().map(|p| if p.len() < MAX_PATH { Rc::from(format!("{p}[]")) } else { p.clone() });
+        let path = base.path.as_ref().map(|p| if p.len() < MAX_PATH { concat(&[p, "[]"]) } else { p.clone() });
         let mut value = Value { path, expr: None, text: None, literal: Literal::Unknown, ..base };
         if subscript.slice.is_slice_expr() {
             // A slice of a string is a shorter string; how much shorter is what size rules ask.
@@ -515,7 +515,7 @@ impl<'a> Engine<'a> {
                 (callee.path.unwrap_or_else(|| Rc::from("?")), None)
             }
         };
-        let args = expr.arguments.args.iter().map(|a| self.eval(a)).collect();
+        let args: Vec<_> = expr.arguments.args.iter().map(|a| self.eval(a)).collect();
         let keywords =
             expr.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|n| n.as_str()), self.eval(&k.value))).collect();
         let literal = names::last(&expr.func);
@@ -525,11 +525,8 @@ impl<'a> Engine<'a> {
         self.grow(&event);
         let mut value = self.call_value(&event);
         if value.path.is_none() {
-            value.path = Some(if event.path.len() < MAX_PATH {
-                Rc::from(format!("{}()", event.path))
-            } else {
-                event.path.clone()
-            });
+            value.path =
+                Some(if event.path.len() < MAX_PATH { concat(&[&event.path, "()"]) } else { event.path.clone() });
         }
         if value.built() {
             self.show_built(&value, event.range);
@@ -580,11 +577,24 @@ pub(super) fn shared(mut text: String) -> Rc<str> {
     Rc::from(text)
 }
 
+/// The parts of a name in one.
+fn concat(parts: &[&str]) -> Rc<str> {
+    let mut bytes = [0; 2 * MAX_PATH];
+    let mut end = 0;
+    for part in parts {
+        let Some(free) = bytes.get_mut(end..end + part.len()) else { return Rc::from(parts.concat()) };
+        free.copy_from_slice(part.as_bytes());
+        end += part.len();
+    }
+    // Whole strings one after the other are a string.
+    std::str::from_utf8(&bytes[..end]).map_or_else(|_| Rc::from(parts.concat()), Rc::from)
+}
+
 /// Path of an attribute.
 fn join_path(base: &Value<'_>, attr: &str) -> Rc<str> {
     match base.path.as_deref() {
-        Some(path) if path.len() + attr.len() < MAX_PATH => Rc::from(format!("{path}.{attr}")),
-        _ => Rc::from(format!("?.{attr}")),
+        Some(path) if path.len() + attr.len() < MAX_PATH => concat(&[path, ".", attr]),
+        _ => concat(&["?.", attr]),
     }
 }
 

@@ -294,7 +294,7 @@ impl<'a> Engine<'a> {
             "any" | "all" | "set" | "lower" | "strip" | "exists" | "isfile" | "isdir" | "hasattr" | "get" => {
                 clean::NOTHING
             }
-            _ if names::words(name).any(|w| DECIDES.contains(&w.as_str())) => clean::LISTED,
+            _ if names::has_word(name, DECIDES) => clean::LISTED,
             _ => clean::NOTHING,
         }
     }

@@ -46,6 +46,9 @@ const ACCOUNTS: &[&str] = &[
 
 fn believed<'a>(cx: &mut Engine<'a>, stmt: &'a Stmt) {
     let Stmt::If(s) = stmt else { return };
+    if !matches!(s.test.as_ref(), Expr::Compare(_) | Expr::BoolOp(_)) {
+        return;
+    }
     if !names::mentions(cx.function_name(), DECIDING) || !s.body.iter().any(|b| lets_in(cx, b)) {
         return;
     }

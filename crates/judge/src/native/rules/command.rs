@@ -151,12 +151,15 @@ fn via_shell<'a>(cx: &mut Engine<'a>, command: &Value<'a>) -> bool {
 const RUNS: &[&str] = &["cli", "ssh", "shell", "cmd", "command", "exec", "execute", "rcmd", "commands", "getoutput"];
 
 fn wrapped<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let known = call.under(&["subprocess.", "os."]) || call.receiver.is_none();
-    let runner = RUNNERS.contains(&call.name) && !known || call.name == "sudo";
-    if !runner && (!names::words(call.name).any(|w| RUNS.contains(&w.as_str())) || STARTERS.contains(&call.name)) {
+    if !call.args.iter().any(Value::built) {
         return;
     }
-    let certain = names::words(call.name).any(|w| matches!(w.as_str(), "ssh" | "cli" | "shell" | "cmd" | "command"));
+    let known = call.under(&["subprocess.", "os."]) || call.receiver.is_none();
+    let runner = RUNNERS.contains(&call.name) && !known || call.name == "sudo";
+    if !runner && (!names::has_word(call.name, RUNS) || STARTERS.contains(&call.name)) {
+        return;
+    }
+    let certain = names::has_word(call.name, &["ssh", "cli", "shell", "cmd", "command"]);
     for (argument, expr) in call.args.iter().zip(&call.expr.arguments.args) {
         let called_so = certain || names::mentions(names::last(expr), &["cmd", "command"]);
         let text = argument.text();

@@ -7,7 +7,8 @@ use super::rule::{Assign, Binary, Call, Check, Compare, Rule, Subscript};
 use super::{engine::Engine, value::Value};
 use ruff_python_ast::{ExceptHandlerExceptHandler, Stmt, StmtFunctionDef};
 use ruff_text_size::TextRange;
-use std::{collections::HashMap, sync::LazyLock};
+use rustc_hash::FxHashMap;
+use std::sync::LazyLock;
 
 /// Declares a rule.
 macro_rules! rule {
@@ -168,7 +169,7 @@ type OnCall = for<'e, 'a> fn(&'e mut Engine<'a>, &'e Call<'a>);
 /// Checks by what they want to see.
 #[derive(Default)]
 pub(super) struct Dispatch {
-    pub(super) call: HashMap<&'static str, Vec<OnCall>>,
+    pub(super) call: FxHashMap<&'static str, Vec<OnCall>>,
     pub(super) any_call: Vec<OnCall>,
     pub(super) assign: Vec<for<'e, 'a> fn(&'e mut Engine<'a>, &'e Assign<'a>)>,
     pub(super) returns: Vec<for<'e, 'a> fn(&'e mut Engine<'a>, &'e Value<'a>, TextRange)>,

@@ -35,9 +35,10 @@ bench: ## run the benchmarks
 	@scripts/setup
 	cargo bench --workspace
 
-accuracy: ## measure analyzers on the labelled pairs in ../shared and write docs/accuracy.md
+accuracy: ## measure analyzers on the labelled code in ../shared; writes docs/accuracy.md and docs/bandit-compat.md
 	@scripts/setup
 	cargo run --release --quiet --package judge --example accuracy
+	cargo run --release --quiet --package judge --example agreement
 
 clean: ## remove what was built here; the cache in ~/.cache/rampart stays
 	cargo clean

@@ -4,8 +4,13 @@
 
 mod labelled;
 
-use judge::native::scan;
+use judge::{
+    analyzers::{Analyzer, Bandit, BanditCompat, File, Settings},
+    native::scan,
+};
 use labelled::{Families, Pair};
+use lexicon::Severity;
+use std::{collections::BTreeSet, error::Error, path::Path};
 
 /// Shares, in percent, of vulnerable functions found, of fixed ones flagged under the label, and of pairs told apart.
 fn rates(pairs: &[Pair], families: &Families) -> [f64; 3] {
@@ -45,4 +50,29 @@ fn puzzles_stay_silent() {
         let flagged: Vec<String> = puzzles.iter().filter_map(rule).collect();
         assert!(flagged.len() * 100 <= 2 * puzzles.len(), "{name}: {flagged:?}");
     }
+}
+
+/// Bandit and our reading of it hit with the same tests in the same files, on at least 98 of 100.
+#[test]
+fn bandit_compat_says_what_bandit_says() -> Result<(), Box<dyn Error>> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/bandit");
+    let settings = Settings { bandit: Some(program), min_severity: Severity::Low, nosec: false, ..Settings::default() };
+    let Ok(bandit) = Bandit::find(&settings) else {
+        eprintln!("skipped: no .venv/bin/bandit (make setup)");
+        return Ok(());
+    };
+    let code: Vec<String> =
+        labelled::pairs().into_iter().flat_map(|(_, pairs)| pairs).flat_map(|p| [p.vulnerable, p.fixed]).collect();
+    let names: Vec<String> = (0..code.len()).map(|i| i.to_string()).collect();
+    let files: Vec<File> = names.iter().zip(&code).map(|(path, source)| File { path, source }).collect();
+    let hits = |analyzer: &dyn Analyzer| -> Result<BTreeSet<(String, String)>, Box<dyn Error>> {
+        let findings = analyzer.scan(&files)?.into_iter().flat_map(|s| s.findings);
+        Ok(findings.map(|f| (f.path, f.rule)).collect())
+    };
+    let (theirs, ours) = (hits(&bandit)?, hits(&BanditCompat::new(&settings))?);
+    let (both, either) = (theirs.intersection(&ours).count(), theirs.union(&ours).count());
+    let apart: Vec<_> = theirs.symmetric_difference(&ours).collect();
+    assert!(both * 100 >= either * 98, "{both} of {either}: {apart:?}");
+    assert!(code.is_empty() || both > 100, "{both} hits are too few to tell");
+    Ok(())
 }

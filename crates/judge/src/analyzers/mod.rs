@@ -6,12 +6,14 @@
 //! files; a file that an analyzer could not read is said, not passed off as clean.
 
 mod bandit;
+mod compat;
 mod native;
 
 use lexicon::{Finding, Severity};
 use std::{io, path::PathBuf};
 
 pub use bandit::Bandit;
+pub use compat::{BanditCompat, tests_of};
 pub use native::Native;
 
 /// A file to look at.
@@ -108,6 +110,7 @@ pub struct Known {
 /// Every analyzer.
 pub const ALL: &[Known] = &[
     Known { name: crate::native::ANALYZER, about: "our own rules, in process", open: Native::open },
+    Known { name: compat::NAME, about: "Bandit's tests in process, without Bandit", open: BanditCompat::open },
     Known { name: bandit::NAME, about: "PyCQA's Bandit, one process a batch", open: Bandit::open },
 ];
 

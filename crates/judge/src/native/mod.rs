@@ -20,6 +20,7 @@ pub mod rules;
 mod suppress;
 mod value;
 
+pub(crate) use names::last as last_name;
 pub use rule::Rule;
 
 use crate::python::{self, SyntaxError, span};

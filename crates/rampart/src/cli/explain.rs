@@ -141,6 +141,10 @@ fn rule_page(out: &mut String, rule: &Rule, lessons: &[Lesson], bold: Bold) -> s
     writeln!(out, "{}\n{}\n", bold("What it finds"), rule.what)?;
     writeln!(out, "{}\n{}\n", bold("Why that is bad"), rule.why)?;
     writeln!(out, "{}\n{}\n", bold("What to do"), rule.remedy)?;
+    let bandit = judge::analyzers::tests_of(rule.id);
+    if !bandit.is_empty() {
+        writeln!(out, "{}\n{}\n", bold("Bandit's tests for it"), bandit.join(", "))?;
+    }
     list(out, bold("Lessons"), &related(rule, lessons))
 }
 
@@ -223,6 +227,7 @@ fn rule_value(rule: &Rule, lessons: &[Lesson]) -> Value {
         "format": lexicon::FORMAT,
         "kind": "rule",
         "id": rule.id,
+        "bandit": judge::analyzers::tests_of(rule.id),
         "analyzer": judge::native::ANALYZER,
         "cwe": rule.cwe.iter().map(|n| Cwe(*n)).collect::<Vec<_>>(),
         "severity": rule.severity,

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// .gitignore names are left out.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Analyzers, with commas between: native (our own rules), bandit.
+    /// Analyzers, with commas between: native (our own rules), bandit-compat (Bandit's tests without Bandit), bandit.
     #[arg(long, default_value = "native", value_delimiter = ',')]
     analyzer: Vec<String>,
     /// Form of the answer: full, concise, json, json-lines, sarif, github or junit.

@@ -8,7 +8,7 @@ mod labelled;
 
 use judge::analyzers::{self, Analyzer, File, Scanned, Settings};
 use labelled::{Families, Pair};
-use lexicon::Severity;
+use lexicon::{Language, Severity};
 use std::{
     error::Error,
     fmt::Write as _,
@@ -62,6 +62,9 @@ fn main() -> Outcome<()> {
                 continue;
             }
         };
+        if !analyzer.languages().contains(&Language::Python) {
+            continue;
+        }
         for (header, how) in [("", "none"), (HEADER, "usual")] {
             write!(table, "| {} | {how} |", analyzer.name())?;
             for (_, pairs) in &sets {

@@ -114,6 +114,14 @@ fn full(subject: &Subject, lessons: &[Lesson], color: bool) -> String {
 
 type Bold<'a> = &'a dyn Fn(&str) -> String;
 
+/// A page for each of our rules among some findings, each once.
+pub(crate) fn pages(findings: &[lexicon::Finding], color: bool) -> Result<String> {
+    let lessons = corpus::library::embedded()?;
+    let spoke = |rule: &&&Rule| findings.iter().any(|f| f.analyzer == judge::native::ANALYZER && f.rule == rule.id);
+    let pages = rules::ALL.iter().filter(spoke).map(|rule| full(&Subject::Rule(rule), &lessons, color));
+    Ok(pages.map(|page| format!("\n{page}")).collect())
+}
+
 fn lesson_page(out: &mut String, lesson: &Lesson, bold: Bold) -> std::fmt::Result {
     let cwe = lesson.cwe.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let owasp = if lesson.owasp.is_empty() { String::new() } else { format!(" · OWASP {}", lesson.owasp) };

@@ -23,6 +23,23 @@ use ruff_text_size::{Ranged, TextRange};
 /// Its name in findings.
 pub(super) const NAME: &str = "bandit-compat";
 
+/// The weakness that Bandit gives a test.
+pub(super) fn about(test: &str) -> Option<u32> {
+    tables::test(test).map(|t| t.cwe)
+}
+
+/// How bad Bandit takes a test's findings to be, where that does not depend on the place.
+pub(super) fn severity_of(test: &str) -> Severity {
+    const LOW: &[&str] = &["B101", "B105", "B106", "B107", "B110", "B112", "B504", "B603", "B606", "B607"];
+    const HIGH: &[&str] = &["B201", "B202", "B324", "B501", "B502", "B507", "B602", "B605", "B609", "B613", "B701"];
+    let listed = tables::CALLS.iter().chain(tables::IMPORTS).find(|l| l.test == test).map(|l| l.severity);
+    listed.unwrap_or(match test {
+        t if LOW.contains(&t) => Severity::Low,
+        t if HIGH.contains(&t) => Severity::High,
+        _ => Severity::Medium,
+    })
+}
+
 /// What a test reports before it is put into words.
 struct Hit {
     test: &'static str,

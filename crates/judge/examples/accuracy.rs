@@ -1,7 +1,7 @@
 //! How well analyzers tell vulnerable code from its fix: labelled pairs come in, `docs/accuracy.md` goes out.
 //!
 //! `cargo run --release --package judge --example accuracy` measures every analyzer that is installed, in one run, on the
-//! pairs in `../shared/data`. With `--list NAME` it prints instead which pairs of a set our own rules miss or flag wrongly.
+//! pairs in `../shared/data`; Semgrep with `--semgrep-rules PATH`, because it has no rules of its own offline. With `--list NAME` it prints instead which pairs of a set our own rules miss or flag wrongly.
 
 #[path = "../tests/labelled/mod.rs"]
 mod labelled;
@@ -44,7 +44,12 @@ fn main() -> Outcome<()> {
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folders = folders(&root);
-    let settings = Settings { folders, min_severity: Severity::Low, nosec: false, ..Settings::default() };
+    let semgrep_rules = match arguments.as_slice() {
+        [flag, path] if flag == "--semgrep-rules" => Some(PathBuf::from(path)),
+        _ => None,
+    };
+    let settings =
+        Settings { folders, semgrep_rules, min_severity: Severity::Low, nosec: false, ..Settings::default() };
     let humaneval = labelled::puzzles("data/humaneval/HumanEval.jsonl.gz");
     let mbpp = labelled::puzzles("data/mbpp/mbpp_release_v1.jsonl");
 

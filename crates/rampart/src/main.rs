@@ -3,6 +3,7 @@
 //! Exit codes: [`exit::CLEAN`], [`exit::FINDINGS`], [`exit::FAILED`]. stdout is the answer, stderr is progress.
 
 mod cli;
+mod lsp;
 #[cfg(feature = "torch")]
 mod tiny;
 

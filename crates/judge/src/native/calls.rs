@@ -243,6 +243,12 @@ impl<'a> Engine<'a> {
                 all.cleanse(clean::HTML);
                 return all;
             }
+            // Takes back what escaping did.
+            "html.unescape" | "xml.sax.saxutils.unescape" | "saxutils.unescape" | "unescape" => {
+                all.clean &= !clean::HTML;
+                all.loose &= !clean::HTML;
+                return all;
+            }
             "re.escape" => {
                 all.cleanse(clean::REGEX);
                 return all;

@@ -172,31 +172,40 @@ fn look(
             Err(message) => found.invalid.push(Invalid { path: name, line: 1, column: 1, message }),
         }
     }
+    let mut findings = Vec::new();
     let mut broken = BTreeSet::new();
-    for (name, source) in &texts {
-        if language(name) == Language::Python
-            && let Err(error) = python::parse(source)
-        {
+    let mut invalid = |name: &'_ str, source: &str| {
+        if let Err(error) = python::parse(source) {
             found.invalid.push(Invalid::new(name, &error));
+        }
+    };
+    // Our own rules parse every file and read what can be made of one that does not, so they tell which are valid.
+    let own = analyzers.iter().find(|a| a.name() == native::ANALYZER);
+    let python = || texts.iter().filter(|(name, _)| language(name) == Language::Python);
+    if let Some(own) = own {
+        let files: Vec<File> = python().map(|(path, source)| File { path, source }).collect();
+        for (file, scanned) in files.iter().zip(own.scan(&files)?) {
+            findings.extend(scanned.findings);
+            if scanned.skipped.is_some() {
+                invalid(file.path, file.source);
+                broken.insert(file.path);
+            }
+        }
+    } else {
+        for (name, source) in python().filter(|(_, source)| python::parse(source).is_err()) {
+            invalid(name, source);
             broken.insert(name.as_str());
         }
     }
-    let mut findings = Vec::new();
-    for analyzer in analyzers {
-        // Our own rules read what can be made of a file that does not parse; others are not asked.
-        let own = analyzer.name() == native::ANALYZER;
+    for analyzer in analyzers.iter().filter(|a| a.name() != native::ANALYZER) {
         let files: Vec<File> = texts
             .iter()
-            .filter(|(name, _)| {
-                analyzer.languages().contains(&language(name)) && (own || !broken.contains(name.as_str()))
-            })
+            .filter(|(name, _)| analyzer.languages().contains(&language(name)) && !broken.contains(name.as_str()))
             .map(|(path, source)| File { path, source })
             .collect();
         for (file, scanned) in files.iter().zip(analyzer.scan(&files)?) {
             findings.extend(scanned.findings);
-            if let Some(message) = scanned.skipped
-                && !broken.contains(file.path)
-            {
+            if let Some(message) = scanned.skipped {
                 found.skipped.push(Skipped { path: file.path.to_owned(), analyzer: analyzer.name(), message });
             }
         }

@@ -246,6 +246,7 @@ fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             && !super::logs::about(names::last(content));
     let function = names::mentions(cx.function_name(), secret_words);
     let value = cx.peek(content);
+    let named = named || super::passwords::reads_password(content) && content.is_bin_op_expr();
     if (named || function) && value.dynamic() && value.from(crate::native::value::taint::PARAM) {
         cx.report(&SECRET_FILE, call.range);
     }

@@ -115,8 +115,10 @@ const MONGO_CALLS: &[&str] = &[
 fn mongo<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(query) = call.args.first() else { return };
     let Some(Expr::Dict(dict)) = query.expr else {
-        // The whole query comes from the request.
-        if call.name != "find" && cx.dirty(query, taint::REQUEST, clean::SCALAR) {
+        // The whole query comes from the request. Strings have a `find` as well.
+        let documents =
+            call.name != "find" || cx.imports.package("pymongo") || call.path.to_lowercase().contains("mongo");
+        if documents && cx.dirty(query, taint::REQUEST, clean::SCALAR) {
             cx.report_from(&NOSQL, call.range, Some(query));
         }
         return;

@@ -82,7 +82,7 @@ fn contains<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
         cx.function_name(),
         &["url", "link", "site", "host", "domain", "origin", "us", "internal"],
     );
-    if address && compare.right.from(taint::FOREIGN) {
+    if address && compare.right.from(taint::FOREIGN) || compare.right.from(taint::REQUEST) {
         cx.report(&SUBSTRING, compare.range);
     }
 }

@@ -72,6 +72,7 @@ const KEPT: &[&str] = &[
     "sharedkey",
     "jwtsecret",
     "pin",
+    "pw",
     "key",
 ];
 

@@ -125,28 +125,32 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let changes = args.diff.as_deref().map(Changes::since).transpose()?;
 
     let mut configs = Configs::default();
-    let mut paths = Vec::new();
-    for path in files(&args.paths, &languages)? {
-        // What is named is looked at, whatever a file in some folder says.
-        let named = args.paths.contains(&path);
-        let excluded = !named && configs.of(&path)?.is_some_and(|c| c.excludes(&path));
-        if !excluded && changes.as_ref().is_none_or(|c| c.has(&path)) {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() && args.report.is_empty() {
-        terminal::say(if changes.is_some() { "no file has changed" } else { "no Python file there" });
-    }
-    let bar = (terminal::watched() && paths.len() > CHUNK).then(|| terminal::bar(paths.len(), "files"));
     let mut found = Found::default();
-    for chunk in paths.chunks(CHUNK) {
-        look(args, &analyzers, chunk, &mut configs, &mut found)?;
-        if let Some(bar) = &bar {
-            bar.inc(chunk.len() as u64);
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut bar = None;
+    files(&args.paths, &languages, &mut |path| {
+        // What is named is looked at, whatever a file in some folder says.
+        let excluded = !args.paths.contains(&path) && configs.of(&path)?.is_some_and(|c| c.excludes(&path));
+        if excluded || changes.as_ref().is_some_and(|c| !c.has(&path)) {
+            return Ok(());
         }
-    }
+        chunk.push(path);
+        if chunk.len() == CHUNK {
+            look(args, &analyzers, &chunk, &mut configs, &mut found)?;
+            chunk.clear();
+            // How many there will be is known when all have been seen.
+            if terminal::watched() {
+                bar.get_or_insert_with(|| terminal::spinner("files")).set_position(found.files as u64);
+            }
+        }
+        Ok(())
+    })?;
+    look(args, &analyzers, &chunk, &mut configs, &mut found)?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
+    }
+    if found.files == 0 && args.report.is_empty() {
+        terminal::say(if changes.is_some() { "no file has changed" } else { "no Python file there" });
     }
     given(args, &mut found)?;
     if let Some(changes) = &changes {

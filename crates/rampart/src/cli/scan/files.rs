@@ -10,19 +10,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files to look at, each once: those named, whatever they are called, and in folders those in one of the languages.
-pub(super) fn files(paths: &[PathBuf], languages: &[Language]) -> Result<Vec<PathBuf>> {
-    let mut found = BTreeSet::new();
-    for path in paths {
-        if path == Path::new("-") || path.is_file() {
-            found.insert(path.clone());
-            continue;
-        }
-        if !path.is_dir() {
-            bail!("{}: no such file or folder", path.display());
-        }
-        let walk = WalkBuilder::new(path)
+/// Shows each file to look at once: those named, whatever they are called, and in folders those in one of the languages. They
+/// are shown while folders are searched, so that a million of them take no memory.
+pub(super) fn files(
+    paths: &[PathBuf],
+    languages: &[Language],
+    visit: &mut dyn FnMut(PathBuf) -> Result<()>,
+) -> Result<()> {
+    let named: BTreeSet<&PathBuf> = paths.iter().filter(|p| p.as_path() == Path::new("-") || p.is_file()).collect();
+    if let Some(absent) = paths.iter().find(|p| !named.contains(p) && !p.is_dir()) {
+        bail!("{}: no such file or folder", absent.display());
+    }
+    for path in &named {
+        visit((*path).clone())?;
+    }
+    let folders: Vec<&PathBuf> = paths.iter().filter(|p| !named.contains(p)).collect();
+    for (number, folder) in folders.iter().enumerate() {
+        let walk = WalkBuilder::new(folder)
             .require_git(false)
+            .sort_by_file_name(std::cmp::Ord::cmp)
             .filter_entry(|entry| {
                 let name = entry.file_name().to_string_lossy();
                 let folder = entry.file_type().is_some_and(|t| t.is_dir());
@@ -33,15 +39,20 @@ pub(super) fn files(paths: &[PathBuf], languages: &[Language]) -> Result<Vec<Pat
             })
             .build();
         for entry in walk {
-            let entry = entry.with_context(|| format!("cannot search {}", path.display()))?;
+            let entry = entry.with_context(|| format!("cannot search {}", folder.display()))?;
             let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
             let wanted = Language::from_extension(extension).is_some_and(|l| languages.contains(&l));
-            if wanted && entry.file_type().is_some_and(|t| t.is_file()) {
-                found.insert(entry.into_path());
+            if !wanted || !entry.file_type().is_some_and(|t| t.is_file()) {
+                continue;
+            }
+            let path = entry.into_path();
+            let seen = named.contains(&path) || folders[..number].iter().any(|earlier| path.starts_with(earlier));
+            if !seen {
+                visit(path)?;
             }
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(())
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
@@ -110,9 +121,21 @@ mod tests {
         }
         fs::write(at("venv/pyvenv.cfg"), "")?;
         fs::write(at(".gitignore"), "g/\n")?;
-        let found = files(&[folder.path().to_owned(), at("a.py"), at("named.txt")], &[Language::Python])?;
+        let found = |paths: &[PathBuf]| -> Result<Vec<PathBuf>> {
+            let mut found = Vec::new();
+            files(paths, &[Language::Python], &mut |path| {
+                found.push(path);
+                Ok(())
+            })?;
+            found.sort();
+            Ok(found)
+        };
+        // Nothing twice, however it is named.
+        assert_eq!(found(&[folder.path().to_owned(), at("sub"), at("a.py")])?, [at("a.py"), at("sub/b.py")]);
+        assert_eq!(found(&[at("sub"), folder.path().to_owned()])?, [at("a.py"), at("sub/b.py")]);
+        let found = found(&[folder.path().to_owned(), at("a.py"), at("named.txt")])?;
         assert_eq!(found, [at("a.py"), at("named.txt"), at("sub/b.py")]);
-        assert!(files(&[at("absent")], &[]).is_err());
+        assert!(files(&[at("absent")], &[], &mut |_| Ok(())).is_err());
         Ok(())
     }
 }

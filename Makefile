@@ -1,6 +1,6 @@
 # Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lessons tiny gpu bench clean
+.PHONY: help setup demo test lessons tiny gpu bench accuracy clean
 
 target := $(or $(CARGO_TARGET_DIR),target)
 
@@ -34,6 +34,11 @@ gpu: ## fetch the CUDA libraries (2.5 GB), which device.kind = "cuda" opens at r
 bench: ## run the benchmarks
 	@scripts/setup
 	cargo bench --workspace
+
+accuracy: ## measure analyzers on the labelled code in ../shared; writes docs/accuracy.md and docs/bandit-compat.md
+	@scripts/setup
+	cargo run --release --quiet --package judge --example accuracy
+	cargo run --release --quiet --package judge --example agreement
 
 clean: ## remove what was built here; the cache in ~/.cache/rampart stays
 	cargo clean

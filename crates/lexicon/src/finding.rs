@@ -93,12 +93,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether two findings speak of the same weakness at the same place: a CWE in common and lines that meet.
+    /// Whether two findings speak of the same weakness at the same place: CWEs of one family and lines that meet.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         self.path == other.path
             && self.start.line <= other.end.line
             && other.start.line <= self.end.line
-            && self.cwe.iter().any(|c| other.cwe.contains(c))
+            && self.cwe.iter().any(|a| other.cwe.iter().any(|b| a.kin(*b)))
     }
 }

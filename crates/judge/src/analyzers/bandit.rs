@@ -24,12 +24,16 @@ const BATCH: usize = 1_000;
 /// A file may take this long before Bandit counts as hanging.
 const EACH: Duration = Duration::from_secs(2);
 
+/// What is said of a process that was stopped.
+const HUNG: &str = "no answer";
+
 /// The `bandit` program.
 #[derive(Clone, Debug)]
 pub struct Bandit {
     program: PathBuf,
     min_severity: Severity,
     nosec: bool,
+    patience: Duration,
 }
 
 impl Bandit {
@@ -54,7 +58,8 @@ impl Bandit {
         };
         // It is started in another folder, where a relative path would name another file.
         let program = std::path::absolute(&program).unwrap_or(program);
-        Ok(Self { program, min_severity: settings.min_severity, nosec: settings.nosec })
+        let Settings { min_severity, nosec, patience, .. } = *settings;
+        Ok(Self { program, min_severity, nosec, patience })
     }
 
     pub(super) fn open(settings: &Settings) -> Result<Box<dyn Analyzer>, Error> {
@@ -71,7 +76,8 @@ impl Bandit {
     fn batch(&self, files: &[File]) -> Result<Vec<Scanned>, Error> {
         match self.process(files)? {
             Ok(scanned) => Ok(scanned),
-            Err(why) if files.len() <= 1 => {
+            // Half a batch would hang as well, for as long again.
+            Err(why) if files.len() <= 1 || why.starts_with(HUNG) => {
                 Ok(files.iter().map(|_| Scanned { findings: Vec::new(), skipped: Some(why.clone()) }).collect())
             }
             Err(_) => {
@@ -100,12 +106,12 @@ impl Bandit {
             command.arg("--ignore-nosec");
         }
         command.args(&names).current_dir(folder.path());
-        let wall = Duration::from_secs(30) + EACH * u32::try_from(files.len()).unwrap_or(u32::MAX);
+        let wall = self.patience + EACH * u32::try_from(files.len()).unwrap_or(u32::MAX);
         let ended = process::supervise(command, wall, 16 << 10).map_err(fail("be started"))?;
         let said =
             || String::from_utf8_lossy(&ended.output).trim().lines().last().unwrap_or("it said nothing").to_owned();
         if ended.timed_out {
-            return Ok(Err(format!("no answer within {} s", wall.as_secs())));
+            return Ok(Err(format!("{HUNG} within {} s", wall.as_secs_f64())));
         }
         let Ok(text) = fs::read_to_string(&report) else {
             return Ok(Err(format!("no report ({}): {}", ended.status, said())));

@@ -6,13 +6,26 @@
 //! files; a file that an analyzer could not read is said, not passed off as clean.
 
 mod bandit;
+mod codeql;
+mod compat;
+mod cppcheck;
+mod eslint;
+mod flawfinder;
 mod native;
+pub mod overlap;
+mod program;
+pub mod reports;
+mod ruff;
+mod sarif;
+mod semgrep;
 
-use lexicon::{Finding, Severity};
-use std::{io, path::PathBuf};
+use lexicon::{Finding, Language, Severity};
+use std::{io, path::PathBuf, time::Duration};
 
 pub use bandit::Bandit;
+pub use compat::{BanditCompat, tests_of};
 pub use native::Native;
+pub use program::version;
 
 /// A file to look at.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +64,14 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// It is installed and lacks something.
+    #[error("{analyzer} is not ready: {remedy}")]
+    Unready {
+        /// Its name.
+        analyzer: &'static str,
+        /// What to do.
+        remedy: String,
+    },
     /// The system refused a step, such as a full disk.
     #[error("{analyzer} cannot {step}: {source}")]
     Io {
@@ -74,11 +95,25 @@ pub struct Settings {
     pub min_severity: Severity,
     /// Whether `# nosec` silences Bandit. A judge of generated code says no: its writer must not choose.
     pub nosec: bool,
+    /// Rules for Semgrep, a file or a folder: it has none of its own offline.
+    pub semgrep_rules: Option<PathBuf>,
+    /// A suite, a query or a folder of queries for CodeQL; the language's extended security suite where absent.
+    pub codeql_queries: Option<String>,
+    /// Time that a program may take beyond what its files need; after that it counts as hanging.
+    pub patience: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { bandit: None, folders: Vec::new(), min_severity: Severity::Medium, nosec: true }
+        Self {
+            bandit: None,
+            folders: Vec::new(),
+            min_severity: Severity::Medium,
+            nosec: true,
+            semgrep_rules: None,
+            codeql_queries: None,
+            patience: Duration::from_secs(30),
+        }
     }
 }
 
@@ -86,6 +121,11 @@ impl Default for Settings {
 pub trait Analyzer: Send + Sync + std::fmt::Debug {
     /// Its name in findings.
     fn name(&self) -> &'static str;
+
+    /// Languages it reads; files of others it skips.
+    fn languages(&self) -> &'static [Language] {
+        &[Language::Python]
+    }
 
     /// Looks at files; one result a file, in their order.
     ///
@@ -108,7 +148,14 @@ pub struct Known {
 /// Every analyzer.
 pub const ALL: &[Known] = &[
     Known { name: crate::native::ANALYZER, about: "our own rules, in process", open: Native::open },
+    Known { name: compat::NAME, about: "Bandit's tests in process, without Bandit", open: BanditCompat::open },
     Known { name: bandit::NAME, about: "PyCQA's Bandit, one process a batch", open: Bandit::open },
+    Known { name: ruff::NAME, about: "ruff's security rules", open: ruff::open },
+    Known { name: semgrep::NAME, about: "Semgrep with rules given by --semgrep-rules", open: semgrep::open },
+    Known { name: codeql::NAME, about: "CodeQL on Python, JavaScript and Ruby", open: codeql::open },
+    Known { name: cppcheck::NAME, about: "Cppcheck on C and C++", open: cppcheck::open },
+    Known { name: flawfinder::NAME, about: "Flawfinder on C and C++", open: flawfinder::open },
+    Known { name: eslint::NAME, about: "ESLint's security plugin on JavaScript", open: eslint::open },
 ];
 
 /// Opens analyzers by name.

@@ -80,6 +80,9 @@ const CLEANING: &[&str] = &[
     "mask",
 ];
 
+/// Words in the name of a function of the project's own that say that its result holds what it was given.
+const PASSING: &[&str] = &["decode", "parse", "loads", "load", "deserialize", "unpack", "extract", "unquote", "read"];
+
 /// Methods whose result has nothing to do with who chose the object.
 const OPAQUE_METHODS: &[&str] = &[
     "execute",
@@ -147,9 +150,27 @@ impl<'a> Engine<'a> {
                 return Value { loose: clean::LISTED, clean: clean::LISTED, ..tainted(taint::CLOCK) };
             }
             "int" | "float" | "bool" | "ord" | "abs" | "round" | "hash" | "id" | "complex" | "Decimal" => {
-                all.cleanse(clean::NUMBER);
+                all.cleanse(clean::NUMBER | clean::CONVERTED);
                 return all;
             }
+            // Translation leaves the text what it is.
+            "_"
+            | "gettext"
+            | "ugettext"
+            | "gettext_lazy"
+            | "ugettext_lazy"
+            | "gettext_noop"
+            | "N_"
+            | "django.utils.translation.gettext"
+            | "django.utils.translation.gettext_lazy"
+            | "django.utils.translation.ugettext"
+            | "flask_babel.gettext"
+            | "flask_babel.lazy_gettext"
+                if call.args.len() == 1 =>
+            {
+                return call.args.first().cloned().unwrap_or_default();
+            }
+            "re.sub" | "re.subn" | "regex.sub" => return replaced(call.args.first(), call.args.get(2)),
             "len" => {
                 return Value {
                     roots: all.roots,
@@ -220,6 +241,12 @@ impl<'a> Engine<'a> {
             | "esc"
             | "tornado.escape.xhtml_escape" => {
                 all.cleanse(clean::HTML);
+                return all;
+            }
+            // Takes back what escaping did.
+            "html.unescape" | "xml.sax.saxutils.unescape" | "saxutils.unescape" | "unescape" => {
+                all.clean &= !clean::HTML;
+                all.loose &= !clean::HTML;
                 return all;
             }
             "re.escape" => {
@@ -300,10 +327,8 @@ impl<'a> Engine<'a> {
         }
         // `validate(name)` as a statement raises when it does not like the name.
         if call.discarded
-            && call.receiver.is_none()
-            && names::words(name).any(|w| {
-                matches!(w.as_str(), "validate" | "check" | "ensure" | "assert" | "require" | "verify" | "guard")
-            })
+            && call.receiver.as_ref().is_none_or(|r| r.taint == 0)
+            && names::has_word(name, &["validate", "check", "ensure", "assert", "require", "verify", "guard"])
         {
             for argument in &call.expr.arguments.args {
                 self.restrict_names(argument, clean::LISTED);
@@ -336,7 +361,11 @@ impl<'a> Engine<'a> {
     /// Result of a function nobody described.
     fn function_result(&self, call: &Call<'a>, all: Value<'a>) -> Value<'a> {
         let mut value = Value { roots: all.roots.clone(), ..Value::default() };
-        if names::words(call.name).any(|w| CLEANING.contains(&w.as_str())) {
+        // What is read out of a request is as foreign as the request.
+        if all.from(taint::REQUEST) && names::has_word(call.name, PASSING) {
+            value = Value { taint: taint::REQUEST, clean: all.clean, origin: all.origin, ..value };
+        }
+        if names::has_word(call.name, CLEANING) {
             value.loose = clean::LISTED;
         }
         value
@@ -346,6 +375,15 @@ impl<'a> Engine<'a> {
         let name = call.name;
         let path: &str = &call.path;
         let tainted = |source: Taint| Value::tainted(source, call.range);
+        // A compiled pattern: `FORBIDDEN.sub("", text)`.
+        if name == "sub"
+            && call.args.len() == 2
+            && let Some(Expr::Call(compiled)) = receiver.expr
+            && names::last(&compiled.func) == "compile"
+        {
+            let pattern = compiled.arguments.args.first().map(|p| self.peek(p));
+            return replaced(pattern.as_ref(), call.args.get(1));
+        }
         match name {
             "join" if !receiver.path().starts_with("os") => {
                 let parts = call.args.first().cloned().unwrap_or_default();
@@ -443,7 +481,7 @@ impl<'a> Engine<'a> {
         // A method of a module or class is a function.
         if receiver.taint == 0 {
             let mut value = Value { roots: all.roots, ..Value::default() };
-            if names::words(name).any(|w| CLEANING.contains(&w.as_str())) {
+            if names::has_word(name, CLEANING) {
                 value.loose = clean::LISTED;
             }
             if let "flask.request.get_json" | "flask.request.get_data" = path {
@@ -530,6 +568,35 @@ impl<'a> Engine<'a> {
             _ => {}
         }
     }
+}
+
+/// Result of replacing what a pattern matches: what is left is harmless where all but listed characters are removed.
+fn replaced<'a>(pattern: Option<&Value<'a>>, text: Option<&Value<'a>>) -> Value<'a> {
+    let mut value = text.cloned().unwrap_or_default();
+    value.path = None;
+    value.text = None;
+    value.literal = Literal::Unknown;
+    let pattern = pattern.and_then(|p| p.as_str()).unwrap_or("");
+    if let Some(kept) = pattern.strip_prefix("[^").and_then(|p| p.trim_end_matches(['+', '*']).strip_suffix(']')) {
+        let mut bits = clean::LISTED;
+        for (characters, context) in [
+            (&['/', '.'][..], clean::PATH),
+            (&['\'', '"'], clean::SQL | clean::XPATH | clean::HTML),
+            (&['<', '>'], clean::HTML),
+            (&['(', ')', '*'], clean::LDAP | clean::REGEX),
+            (&[';', '|', '&', '$', '`', ' '], clean::SHELL),
+        ] {
+            if kept.contains(characters) {
+                bits &= !context;
+            }
+        }
+        // `\\s` and `\\n` keep line breaks and blanks.
+        if kept.contains("\\s") || kept.contains("\\n") {
+            bits &= !(clean::CRLF | clean::SHELL);
+        }
+        value.cleanse(bits);
+    }
+    value
 }
 
 /// Whether a path is that of an HTTP client's request.

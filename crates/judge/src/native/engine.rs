@@ -8,16 +8,20 @@ use super::{
     names::{self, Imports},
     rule::{Assign, Call, Rule},
     rules::{DISPATCH, Dispatch},
-    value::{Clean, Taint, Value, clean, join, taint},
+    value::{Clean, Literal, Taint, Value, clean, join, taint},
 };
 use ruff_python_ast::{
     ExceptHandler, Expr, Parameters, Stmt, StmtClassDef, StmtFor, StmtFunctionDef, StmtIf, StmtTry, StmtWith,
 };
-use ruff_text_size::{Ranged, TextRange};
-use std::{collections::HashMap, rc::Rc};
+use ruff_text_size::{Ranged, TextRange, TextSize};
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
 
 /// Syntax nested deeper than this is not looked into: no program is, and the stack is finite.
 const MAX_NESTING: usize = 60;
+
+/// Bytes before and after a statement that count as around it.
+const MAX_AROUND: usize = 8_192;
 
 /// What answers web requests in a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +54,7 @@ enum Kind {
 
 struct Scope<'a> {
     kind: Kind,
-    names: HashMap<&'a str, Value<'a>>,
+    names: FxHashMap<&'a str, Value<'a>>,
     /// Former values, so that a branch can be undone.
     log: Vec<(&'a str, Option<Value<'a>>)>,
     deferred: Vec<&'a StmtFunctionDef>,
@@ -73,6 +77,8 @@ pub(crate) struct Engine<'a> {
     functions: Vec<Function<'a>>,
     pub(super) dispatch: &'static Dispatch,
     pub(super) nesting: usize,
+    /// Where the statement being visited begins.
+    at: TextSize,
     /// Above zero, expressions are evaluated without showing them to rules.
     pub(super) quiet: usize,
     /// Expressions that may still be evaluated quietly: what rules ask twice costs twice, and hostile nesting asks often.
@@ -90,6 +96,7 @@ impl<'a> Engine<'a> {
             functions: Vec::new(),
             dispatch: &DISPATCH,
             nesting: 0,
+            at: TextSize::default(),
             quiet: 0,
             fuel: 20_000 + 20 * source.len(),
         };
@@ -150,12 +157,20 @@ impl<'a> Engine<'a> {
         self.functions.last().map_or("", |f| f.def.name.as_str())
     }
 
-    /// Source of the function being visited, or of the whole module outside one.
+    /// Source of the function being visited, or of the module outside one; of long ones the part around the statement being
+    /// visited, so that many questions about a long text stay cheap.
     pub(crate) fn function_text(&self) -> &'a str {
-        match self.functions.last() {
+        let whole = match self.functions.last() {
             Some(function) => &self.source[function.def.range()],
             None => self.source,
+        };
+        if whole.len() <= 2 * MAX_AROUND {
+            return whole;
         }
+        let first = self.functions.last().map_or(0, |f| f.def.start().to_usize());
+        let at = self.at.to_usize().saturating_sub(first).min(whole.len());
+        let from = whole.floor_char_boundary(at.saturating_sub(MAX_AROUND));
+        &whole[from..whole.floor_char_boundary((at + MAX_AROUND).min(whole.len()))]
     }
 
     /// Source of a piece of syntax.
@@ -182,7 +197,7 @@ impl<'a> Engine<'a> {
     // --- names ------------------------------------------------------------------------------------------------------
 
     fn push(&mut self, kind: Kind) {
-        self.scopes.push(Scope { kind, names: HashMap::new(), log: Vec::new(), deferred: Vec::new() });
+        self.scopes.push(Scope { kind, names: FxHashMap::default(), log: Vec::new(), deferred: Vec::new() });
     }
 
     /// Visits the functions that waited for this scope, then leaves it.
@@ -255,8 +270,8 @@ impl<'a> Engine<'a> {
     }
 
     /// Undoes every binding since `mark` and returns what had been bound.
-    fn undo(&mut self, mark: usize) -> HashMap<&'a str, Value<'a>> {
-        let mut outcome = HashMap::new();
+    fn undo(&mut self, mark: usize) -> FxHashMap<&'a str, Value<'a>> {
+        let mut outcome = FxHashMap::default();
         if let Some(scope) = self.scopes.last_mut() {
             while scope.log.len() > mark {
                 let Some((name, former)) = scope.log.pop() else { break };
@@ -273,7 +288,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Joins the outcome of a branch into the present state.
-    fn merge(&mut self, outcome: HashMap<&'a str, Value<'a>>) {
+    fn merge(&mut self, outcome: FxHashMap<&'a str, Value<'a>>) {
         for (name, value) in outcome {
             let merged = match self.scopes.last().and_then(|s| s.names.get(name)) {
                 Some(present) => join(value, present),
@@ -302,6 +317,7 @@ impl<'a> Engine<'a> {
     }
 
     fn stmt(&mut self, stmt: &'a Stmt) {
+        self.at = stmt.start();
         for check in &self.dispatch.statement {
             check(self, stmt);
         }
@@ -463,7 +479,7 @@ impl<'a> Engine<'a> {
 
     fn if_statement(&mut self, s: &'a StmtIf) {
         self.eval(&s.test);
-        self.guard(&s.test);
+        self.guard_branch(&s.test, leaves(&s.body));
         let mark = self.mark();
         let mut outcomes = Vec::new();
         let mut exhaustive = false;
@@ -585,9 +601,11 @@ impl<'a> Engine<'a> {
 
     fn handler(&self, decorators: &[(Rc<str>, &'a Expr)], parameters: &'a Parameters, method: bool) -> Handler {
         for (path, _) in decorators {
-            let Some((object, verb)) = path.rsplit_once('.') else { continue };
+            let (object, verb) = path.rsplit_once('.').unwrap_or(("", path));
             match verb {
                 "route" | "errorhandler" => return Handler::Flask,
+                // A Flask-Admin or Flask-AppBuilder view.
+                "expose" => return Handler::Flask,
                 "get" | "post" | "put" | "delete" | "patch" | "websocket" | "api_route" if !object.is_empty() => {
                     let fast = object.starts_with("fastapi") || self.imports.package("fastapi");
                     return if fast { Handler::FastApi } else { Handler::Flask };
@@ -601,6 +619,7 @@ impl<'a> Engine<'a> {
 
     fn parameters(&mut self, parameters: &'a Parameters, method: bool, handler: Handler) {
         for (i, parameter) in parameters.iter().enumerate() {
+            let default = parameter.default();
             let parameter = parameter.as_parameter();
             let name = parameter.name.as_str();
             if method && i == 0 || matches!(name, "self" | "cls") {
@@ -618,6 +637,13 @@ impl<'a> Engine<'a> {
             } else {
                 value.path = Some(Rc::from(name));
                 value.roots.push(name);
+            }
+            // What callers leave out has its default: `def sign(key_size=1024)`.
+            if let Some(default) = default {
+                let default = self.peek(default);
+                if matches!(default.literal, Literal::Bool(_) | Literal::Int(_)) {
+                    value.literal = default.literal;
+                }
             }
             if let Some(annotation) = parameter.annotation() {
                 match self.text(annotation) {

@@ -198,7 +198,7 @@ impl<'a> Engine<'a> {
                 check(self, &event);
             }
         }
-        let path = base.path.as_ref().map(|p| if p.len() < MAX_PATH { Rc::from(format!("{p}[]")) } else { p.clone() });
+        let path = base.path.as_ref().map(|p| if p.len() < MAX_PATH { concat(&[p, "[]"]) } else { p.clone() });
         let mut value = Value { path, expr: None, text: None, literal: Literal::Unknown, ..base };
         if subscript.slice.is_slice_expr() {
             // A slice of a string is a shorter string; how much shorter is what size rules ask.
@@ -515,25 +515,46 @@ impl<'a> Engine<'a> {
                 (callee.path.unwrap_or_else(|| Rc::from("?")), None)
             }
         };
-        let args = expr.arguments.args.iter().map(|a| self.eval(a)).collect();
+        let args: Vec<_> = expr.arguments.args.iter().map(|a| self.eval(a)).collect();
         let keywords =
             expr.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|n| n.as_str()), self.eval(&k.value))).collect();
         let literal = names::last(&expr.func);
         let event = Call { expr, range: expr.range(), path, name: literal, receiver, args, keywords, discarded };
         let event = self.canonical_name(event);
         self.show_call(&event);
+        self.grow(&event);
         let mut value = self.call_value(&event);
         if value.path.is_none() {
-            value.path = Some(if event.path.len() < MAX_PATH {
-                Rc::from(format!("{}()", event.path))
-            } else {
-                event.path.clone()
-            });
+            value.path =
+                Some(if event.path.len() < MAX_PATH { concat(&[&event.path, "()"]) } else { event.path.clone() });
         }
         if value.built() {
             self.show_built(&value, event.range);
         }
         value
+    }
+
+    /// `parts.append(x)`: a local list is as dirty as what is put into it, and its join says what the part says.
+    fn grow(&mut self, call: &Call<'a>) {
+        if !matches!(call.name, "append" | "extend" | "insert" | "add" | "appendleft") || call.args.is_empty() {
+            return;
+        }
+        let Expr::Attribute(attribute) = call.expr.func.as_ref() else { return };
+        let Expr::Name(name) = attribute.value.as_ref() else { return };
+        let Some(mut container) = self.lookup(name.id.as_str()).cloned() else { return };
+        let made = match container.expr {
+            Some(Expr::List(_) | Expr::Set(_) | Expr::ListComp(_)) => true,
+            Some(Expr::Call(made)) => matches!(names::last(&made.func), "list" | "set" | "deque"),
+            _ => false,
+        };
+        let Some(part) = call.args.last() else { return };
+        if made && part.dynamic() {
+            container.absorb(part);
+            if part.text.is_some() {
+                container.text.clone_from(&part.text);
+            }
+            self.bind(name.id.as_str(), container);
+        }
     }
 
     /// Names a call by what was imported, not by how the file abbreviates it: `from os import system as s; s(x)`.
@@ -556,11 +577,24 @@ pub(super) fn shared(mut text: String) -> Rc<str> {
     Rc::from(text)
 }
 
+/// The parts of a name in one.
+fn concat(parts: &[&str]) -> Rc<str> {
+    let mut bytes = [0; 2 * MAX_PATH];
+    let mut end = 0;
+    for part in parts {
+        let Some(free) = bytes.get_mut(end..end + part.len()) else { return Rc::from(parts.concat()) };
+        free.copy_from_slice(part.as_bytes());
+        end += part.len();
+    }
+    // Whole strings one after the other are a string.
+    std::str::from_utf8(&bytes[..end]).map_or_else(|_| Rc::from(parts.concat()), Rc::from)
+}
+
 /// Path of an attribute.
 fn join_path(base: &Value<'_>, attr: &str) -> Rc<str> {
     match base.path.as_deref() {
-        Some(path) if path.len() + attr.len() < MAX_PATH => Rc::from(format!("{path}.{attr}")),
-        _ => Rc::from(format!("?.{attr}")),
+        Some(path) if path.len() + attr.len() < MAX_PATH => concat(&[path, ".", attr]),
+        _ => concat(&["?.", attr]),
     }
 }
 

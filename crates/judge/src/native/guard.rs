@@ -53,6 +53,21 @@ impl<'a> Engine<'a> {
         self.deeper(|e| e.guard_inside(test));
     }
 
+    /// Notes what the test of an `if` restricts. `if name == "x": continue` settles nothing about the names that go on.
+    pub(super) fn guard_branch(&mut self, test: &'a Expr, leaves: bool) {
+        match test {
+            Expr::BoolOp(op) if leaves => op.values.iter().for_each(|v| self.guard_branch(v, leaves)),
+            Expr::Compare(compare)
+                if leaves
+                    && matches!(compare.ops.as_ref(), [CmpOp::Eq])
+                    && compare.comparators.first().is_some_and(|c| c.is_literal_expr()) =>
+            {
+                self.restrict_names(&compare.left, clean::NONZERO);
+            }
+            _ => self.guard(test),
+        }
+    }
+
     fn guard_inside(&mut self, test: &'a Expr) {
         match test {
             Expr::BoolOp(op) => op.values.iter().for_each(|v| self.guard(v)),
@@ -259,6 +274,9 @@ impl<'a> Engine<'a> {
                     clean::NOTHING
                 } else if text == "-" {
                     clean::ARG
+                } else if prefix.as_str().is_some_and(|t| !t.contains(['/', '\\', '.', ':'])) {
+                    // `name.startswith("stream_")` says nothing of what follows.
+                    clean::FORMULA | clean::ARG
                 } else {
                     clean::PATH | clean::URL | clean::FORMULA | clean::ARG
                 }
@@ -271,10 +289,12 @@ impl<'a> Engine<'a> {
                 _ => clean::SCALAR,
             },
             "len" | "sum" => clean::LIMIT | clean::NONZERO,
+            // A form that is complete still holds any text.
+            "validate_on_submit" | "is_valid" | "validate" if call.arguments.is_empty() => clean::NOTHING,
             "any" | "all" | "set" | "lower" | "strip" | "exists" | "isfile" | "isdir" | "hasattr" | "get" => {
                 clean::NOTHING
             }
-            _ if names::words(name).any(|w| DECIDES.contains(&w.as_str())) => clean::LISTED,
+            _ if names::has_word(name, DECIDES) => clean::LISTED,
             _ => clean::NOTHING,
         }
     }

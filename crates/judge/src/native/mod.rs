@@ -20,6 +20,7 @@ pub mod rules;
 mod suppress;
 mod value;
 
+pub(crate) use names::last as last_name;
 pub use rule::Rule;
 
 use crate::python::{self, SyntaxError, span};
@@ -31,9 +32,9 @@ pub const ANALYZER: &str = "native";
 /// What one file gave.
 #[derive(Debug)]
 pub struct Scan {
-    /// Findings by position.
+    /// Findings by position; where the file does not parse, those in what can be made of it.
     pub findings: Vec<Finding>,
-    /// Why the file was not looked at, where it does not parse.
+    /// Why the file is not valid, where it is not.
     pub syntax_error: Option<SyntaxError>,
 }
 
@@ -42,7 +43,10 @@ pub struct Scan {
 pub fn scan(path: &str, source: &str) -> Scan {
     match python::parse(source) {
         Ok(parsed) => Scan { findings: scan_parsed(path, source, &parsed), syntax_error: None },
-        Err(error) => Scan { findings: Vec::new(), syntax_error: Some(error) },
+        Err(error) => {
+            let findings = python::recover(source).map(|tree| scan_parsed(path, source, &tree)).unwrap_or_default();
+            Scan { findings, syntax_error: Some(error) }
+        }
     }
 }
 

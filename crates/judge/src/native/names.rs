@@ -1,12 +1,12 @@
 //! Dotted names: where an identifier was imported from, and whether two spellings mean one thing.
 
 use ruff_python_ast::{Expr, StmtImport, StmtImportFrom};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Names that imports bind in a file, and what they stand for.
 #[derive(Default)]
 pub(crate) struct Imports<'a> {
-    bound: HashMap<&'a str, String>,
+    bound: FxHashMap<&'a str, String>,
 }
 
 /// Abbreviations so common that a fragment without its imports still means them.
@@ -126,32 +126,51 @@ pub(crate) fn last(expr: &Expr) -> &str {
     }
 }
 
-/// Lowercase words of an identifier: `resetCode_2` is `reset`, `code`, `2`.
-pub(crate) fn words(name: &str) -> impl Iterator<Item = String> + '_ {
+/// Words of an identifier as they stand in it: `resetCode_2` is `reset`, `Code`, `2`.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = name;
     std::iter::from_fn(move || {
         rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
-        let mut previous = None;
+        let mut lower = false;
         let end = rest
             .char_indices()
             .find(|&(_, c)| {
-                let stop = !c.is_alphanumeric() || previous.is_some_and(|p: char| p.is_lowercase() && c.is_uppercase());
-                previous = Some(c);
+                let stop = !c.is_alphanumeric() || lower && c.is_uppercase();
+                lower = c.is_lowercase();
                 stop
             })
             .map_or(rest.len(), |(i, _)| i);
         let (word, tail) = rest.split_at(end);
         rest = tail;
-        (!word.is_empty()).then(|| word.to_lowercase())
+        (!word.is_empty()).then_some(word)
     })
 }
 
-/// Whether a word of the identifier, or two neighbours written together, is in the list.
+/// Lowercase words of an identifier: `resetCode_2` is `reset`, `code`, `2`.
+pub(crate) fn words(name: &str) -> impl Iterator<Item = String> + '_ {
+    parts(name).map(str::to_lowercase)
+}
+
+/// Whether a word of the identifier is in the list, which is in lower case.
+pub(crate) fn has_word(name: &str, list: &[&str]) -> bool {
+    parts(name).any(|word| list.iter().any(|l| l.eq_ignore_ascii_case(word)))
+}
+
+/// Whether a word of the identifier, or two neighbours written together, is in the list, which is in lower case.
 pub(crate) fn mentions(name: &str, list: &[&str]) -> bool {
-    let mut previous = String::new();
-    for word in words(name) {
-        let stem = word.strip_suffix('s').unwrap_or(&word);
-        if list.contains(&word.as_str()) || list.contains(&stem) || list.contains(&(previous + stem).as_str()) {
+    let mut previous = "";
+    for word in parts(name) {
+        let stem = word.strip_suffix(['s', 'S']).unwrap_or(word);
+        let pair = |l: &&&str| {
+            l.len() == previous.len() + stem.len()
+                && l.is_char_boundary(previous.len())
+                && l[..previous.len()].eq_ignore_ascii_case(previous)
+                && l[previous.len()..].eq_ignore_ascii_case(stem)
+        };
+        if list.iter().any(|l| l.eq_ignore_ascii_case(word)) || list.iter().find(pair).is_some() {
+            return true;
+        }
+        if list.iter().any(|l| l.eq_ignore_ascii_case(stem)) {
             return true;
         }
         previous = word;

@@ -58,7 +58,7 @@ fn strings_are_followed_through_assignments() {
         "def f(c, xs):\n    marks = ','.join('?' for _ in xs)\n    c.execute('SELECT * FROM t WHERE a IN (' + marks + ')', xs)",
         "def f(c, x):\n    c.execute('SELECT * FROM t LIMIT %d' % x)",
         "def f(c, x):\n    c.execute(f'SELECT * FROM t LIMIT {int(x)}')",
-        "def f(c, x: int):\n    c.execute(f'SELECT * FROM t WHERE id = {x}')",
+        "def f(c, x: int):\n    c.execute(f'SELECT * FROM t WHERE id = {x}')  # error: sql-number-building",
         "Q = {'a': 'SELECT 1', 'b': 'SELECT 2'}\ndef f(c, x):\n    c.execute(Q[x])",
         "def f(x):\n    return f'Please select {x} from the list'",
     ] {
@@ -193,4 +193,36 @@ fn rules_are_documented_and_unique() {
         }
         assert!(rule.remedy.starts_with(char::is_lowercase) && !rule.remedy.ends_with('.'), "{}", rule.id);
     }
+}
+
+/// A file that somebody is typing in: every beginning of every specification, and each with a line or a bracket taken out.
+#[test]
+fn broken_text_is_survived() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("specs");
+    let (mut scanned, mut found) = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("specs").flatten() {
+        let text = std::fs::read_to_string(entry.path()).expect("a specification");
+        for block in text.split("```python\n").skip(1) {
+            let code = block.split("\n```").next().unwrap_or_default();
+            let beginnings = code.char_indices().step_by(3).map(|(at, _)| code[..at].to_owned());
+            let lines = (0..code.lines().count()).map(|skip| {
+                code.lines().enumerate().filter(|(i, _)| *i != skip).map(|(_, l)| l).collect::<Vec<_>>().join("\n")
+            });
+            let marks = code
+                .match_indices(['(', ')', '[', '"', '\'', ':', '{', '}', ','])
+                .map(|(at, mark)| format!("{}{}", &code[..at], &code[at + mark.len()..]));
+            for broken in beginnings.chain(lines).chain(marks) {
+                let scan = scan("x.py", &broken);
+                scanned += 1;
+                found += usize::from(scan.syntax_error.is_some() && !scan.findings.is_empty());
+                for finding in &scan.findings {
+                    assert!(
+                        finding.start <= finding.end && finding.end.line <= broken.lines().count().max(1) + 1,
+                        "{broken}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(scanned > 1_000 && found > 100, "{scanned} texts, findings in {found} that do not parse");
 }

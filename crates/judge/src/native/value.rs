@@ -81,10 +81,12 @@ pub(crate) mod clean {
     pub(crate) const EXTENSION: Clean = 1 << 17;
     /// Encrypted, hashed or masked.
     pub(crate) const OPAQUE: Clean = 1 << 18;
+    /// Made a number on purpose, by `int(..)`, and not only pasted in as one.
+    pub(crate) const CONVERTED: Clean = 1 << 19;
     pub(crate) const NOTHING: Clean = 0;
     pub(crate) const EVERYTHING: Clean = u32::MAX;
     /// What conversion to a number leaves open.
-    pub(crate) const NUMBER: Clean = !(LIMIT | NONZERO | VERIFIED);
+    pub(crate) const NUMBER: Clean = !(LIMIT | NONZERO | VERIFIED | CONVERTED);
     /// What membership in a fixed set, or a full match, settles.
     pub(crate) const LISTED: Clean = !(VERIFIED | OPAQUE);
 }

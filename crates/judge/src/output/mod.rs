@@ -101,6 +101,17 @@ impl Invalid {
     }
 }
 
+/// A file that an analyzer did not look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// File, as the caller named it.
+    pub path: String,
+    /// Who left it out.
+    pub analyzer: &'static str,
+    /// Why.
+    pub message: String,
+}
+
 /// What a scan found.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScanReport {
@@ -108,10 +119,13 @@ pub struct ScanReport {
     pub format: u32,
     /// Number of files looked at, the invalid ones included.
     pub files: usize,
-    /// Files that do not parse; analyzers did not look at them.
+    /// Files that do not parse; only our own rules looked at what can be made of them.
     pub invalid: Vec<Invalid>,
     /// Findings by path and position.
     pub findings: Vec<Finding>,
+    /// Files that an analyzer did not look at although they are valid: there, silence means nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
     /// Analyzers that ran.
     #[serde(skip)]
     pub analyzers: Vec<String>,
@@ -119,6 +133,14 @@ pub struct ScanReport {
 
 /// Texts of the scanned files by path, for the formats that show them.
 pub type Sources<'a> = HashMap<&'a str, &'a str>;
+
+/// A name for each finding that it keeps while lines above it come and go; see `partialFingerprints` in SARIF. Findings must
+/// be in order, and `sources` hold their files.
+#[must_use]
+pub fn fingerprints(findings: &[Finding], sources: &Sources) -> Vec<String> {
+    let mut seen = HashMap::new();
+    findings.iter().map(|finding| sarif::fingerprint(finding, sources, &mut seen)).collect()
+}
 
 /// Writes a report. `color` marks parts with terminal colours where the format is for a person.
 ///

@@ -165,7 +165,7 @@ fn uri(path: &str) -> String {
 
 /// A name that a finding keeps while lines above it come and go: rule, path, the text of its line and, where that repeats,
 /// the how-manieth it is.
-fn fingerprint(finding: &Finding, sources: &Sources, seen: &mut HashMap<String, usize>) -> String {
+pub(super) fn fingerprint(finding: &Finding, sources: &Sources, seen: &mut HashMap<String, usize>) -> String {
     let line = sources.get(finding.path.as_str()).and_then(|source| {
         let index = LineIndex::new(source);
         let start = index.line_start(finding.start.line)?;

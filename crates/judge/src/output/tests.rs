@@ -32,6 +32,7 @@ fn report() -> ScanReport {
         files: 3,
         invalid: vec![Invalid { path: "bad.py".to_owned(), line: 1, column: 5, message: "expected a name".to_owned() }],
         findings: vec![bandit, finding],
+        skipped: vec![],
         analyzers: vec!["native".to_owned(), "bandit".to_owned()],
     }
 }

@@ -104,6 +104,16 @@ pub fn parse_as(source: &str, version: Version) -> Result<Parsed, SyntaxError> {
     }
 }
 
+/// The tree of a text that is not valid, as far as the grammar recovers: Python 2, or a buffer somebody is typing in. Nothing
+/// where the text is nested deeper than CPython allows, so that the depth of the tree stays bounded.
+#[must_use]
+pub fn recover(source: &str) -> Option<Parsed> {
+    limits::check(source).ok()?;
+    let target = PythonVersion { major: DEFAULT_VERSION.major, minor: DEFAULT_VERSION.minor };
+    let parsed = parse_unchecked(source, ParseOptions::from(Mode::Module).with_target_version(target));
+    Some(Parsed { inner: parsed.try_into_module()? })
+}
+
 /// Refuses `else` after a `try` without `except`, which ruff's grammar lets through.
 fn check_try(source: &str, body: &[Stmt]) -> Result<(), SyntaxError> {
     // Statements nest at most as deep as the indentation may, so recursion is bounded.

@@ -4,7 +4,7 @@ use super::{exit, surroundings, terminal};
 use anyhow::Result;
 use clap::ValueEnum;
 use judge::{
-    analyzers::{Bandit, Settings},
+    analyzers::{self, Bandit, Settings},
     native::rules,
     sandbox::{Backend, Interpreter, Limits, Sandbox},
 };
@@ -99,6 +99,15 @@ fn checks() -> Result<Vec<Check>> {
             "generated code is never run without one: no pass@1, no secure-pass@1",
         ),
     ];
+    for known in analyzers::ALL.iter().filter(|k| !matches!(k.name, "native" | "bandit" | "bandit-compat")) {
+        let folders = surroundings::folders();
+        let program = folders.iter().map(|f| f.join(known.name)).find(|p| p.is_file());
+        let found = match program {
+            Some(program) => analyzers::version(&program).map(|v| format!("{v}, at {}", program.display())),
+            None => Err("not on PATH".to_owned()),
+        };
+        checks.push(Check::new(known.name, found, "`scan --analyzer` cannot ask it; nothing else needs it"));
+    }
     if let Ok(sandbox) = &sandbox {
         let loopback = if sandbox.loopback() {
             Ok("programs have one of their own".to_owned())

@@ -114,6 +114,14 @@ fn full(subject: &Subject, lessons: &[Lesson], color: bool) -> String {
 
 type Bold<'a> = &'a dyn Fn(&str) -> String;
 
+/// A page for each of our rules among some findings, each once.
+pub(crate) fn pages(findings: &[lexicon::Finding], color: bool) -> Result<String> {
+    let lessons = corpus::library::embedded()?;
+    let spoke = |rule: &&&Rule| findings.iter().any(|f| f.analyzer == judge::native::ANALYZER && f.rule == rule.id);
+    let pages = rules::ALL.iter().filter(spoke).map(|rule| full(&Subject::Rule(rule), &lessons, color));
+    Ok(pages.map(|page| format!("\n{page}")).collect())
+}
+
 fn lesson_page(out: &mut String, lesson: &Lesson, bold: Bold) -> std::fmt::Result {
     let cwe = lesson.cwe.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let owasp = if lesson.owasp.is_empty() { String::new() } else { format!(" · OWASP {}", lesson.owasp) };
@@ -141,6 +149,10 @@ fn rule_page(out: &mut String, rule: &Rule, lessons: &[Lesson], bold: Bold) -> s
     writeln!(out, "{}\n{}\n", bold("What it finds"), rule.what)?;
     writeln!(out, "{}\n{}\n", bold("Why that is bad"), rule.why)?;
     writeln!(out, "{}\n{}\n", bold("What to do"), rule.remedy)?;
+    let bandit = judge::analyzers::tests_of(rule.id);
+    if !bandit.is_empty() {
+        writeln!(out, "{}\n{}\n", bold("Bandit's tests for it"), bandit.join(", "))?;
+    }
     list(out, bold("Lessons"), &related(rule, lessons))
 }
 
@@ -223,6 +235,7 @@ fn rule_value(rule: &Rule, lessons: &[Lesson]) -> Value {
         "format": lexicon::FORMAT,
         "kind": "rule",
         "id": rule.id,
+        "bandit": judge::analyzers::tests_of(rule.id),
         "analyzer": judge::native::ANALYZER,
         "cwe": rule.cwe.iter().map(|n| Cwe(*n)).collect::<Vec<_>>(),
         "severity": rule.severity,

@@ -16,7 +16,7 @@ mod scan;
 #[cfg(feature = "torch")]
 mod stop;
 mod surroundings;
-mod terminal;
+pub(crate) mod terminal;
 #[cfg(feature = "torch")]
 mod train;
 
@@ -52,6 +52,8 @@ enum Command {
     Explain(explain::Args),
     /// Says what this machine has, and what each absence costs.
     Doctor(doctor::Args),
+    /// Serves an editor: diagnostics, hovers and fixes by the language server protocol, over stdin and stdout.
+    Lsp,
     /// Makes, checks and shows training data.
     Data(data::Args),
     /// Judges a model's answers to a suite.
@@ -86,6 +88,7 @@ fn answer() -> ExitCode {
         Command::Scan(args) => scan::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Lsp => crate::lsp::run(),
         Command::Data(args) => data::run(&args),
         Command::Eval(args) => eval::run(&args),
         #[cfg(feature = "torch")]

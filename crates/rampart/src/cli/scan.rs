@@ -1,48 +1,84 @@
 //! `rampart scan`.
 
-use super::{exit, surroundings, terminal};
+mod baseline;
+mod changes;
+mod config;
+mod files;
+
+use super::{exit, explain, surroundings, terminal};
 use anyhow::{Context, Result, bail};
-use ignore::WalkBuilder;
+use changes::Changes;
+use config::Configs;
+use files::{decode, files, read};
 use judge::{
-    analyzers::{self, File, Settings},
-    output::{self, Format, Invalid, ScanReport, Sources},
+    analyzers::{self, Analyzer, File, Settings, reports},
+    native,
+    output::{self, Format, Invalid, ScanReport, Skipped, Sources},
     python,
 };
-use lexicon::{Language, Severity};
+use lexicon::{Finding, Language, Severity};
 use std::{
-    collections::BTreeSet,
-    fs,
-    io::{self, BufWriter, IsTerminal, Read, Write},
+    collections::{BTreeSet, HashMap},
+    io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
-/// Looks for weaknesses in Python code. Nothing is run.
+/// Files that are read and looked at together: enough for every processor, few enough that memory does not grow with the
+/// number of files.
+const CHUNK: usize = 1_024;
+
+/// Looks for weaknesses in code. Nothing is run.
 ///
-/// Exits with 0 where nothing was found, 1 where there are findings or files that are not Python, 2 where we failed. A finding
-/// is silenced by a comment on its line: `# rampart: ignore[RULE]`, or `# nosec`.
+/// Exits with 0 where nothing was found, 1 where there are findings or files that are not Python, 2 where we failed or an
+/// analyzer did not look at a file. A finding is silenced by a comment on its line: `# rampart: ignore[RULE]`, or `# nosec`;
+/// for a folder by `ignore = ["RULE", "CWE-79"]` in its .rampart.toml, which knows `exclude` and `min-severity` too.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   rampart scan src
   rampart scan app.py tests --analyzer native,bandit
+  rampart scan . --diff origin/main --output-format github
+  rampart scan . --write-baseline known.json; rampart scan . --baseline known.json
   rampart scan . --output-format sarif > rampart.sarif
   git show HEAD:app.py | rampart scan - --stdin-filename app.py")]
 pub(crate) struct Args {
-    /// Files, folders, or - for standard input. Folders are searched for .py files; .git, virtual environments and what
-    /// .gitignore names are left out.
+    /// Files, folders, or - for standard input. Folders are searched for files in the analyzers' languages; .git, virtual
+    /// environments and what .gitignore names are left out.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Analyzers, with commas between: native (our own rules), bandit.
+    /// Analyzers, with commas between: native (our own rules), bandit-compat (Bandit's tests without Bandit), bandit, ruff,
+    /// semgrep, codeql, cppcheck, flawfinder, eslint.
     #[arg(long, default_value = "native", value_delimiter = ',')]
     analyzer: Vec<String>,
     /// Form of the answer: full, concise, json, json-lines, sarif, github or junit.
     #[arg(long, default_value = "full", value_name = "FORMAT")]
     output_format: Format,
-    /// Least severity that Bandit reports: low, medium or high.
+    /// Least severity that analyzers other than native report: low, medium or high.
     #[arg(long, default_value = "medium", value_name = "SEVERITY", value_parser = severity)]
     min_severity: Severity,
     /// The bandit program; by default that of .venv, then of PATH.
     #[arg(long, value_name = "PROGRAM")]
     bandit: Option<PathBuf>,
+    /// Rules for semgrep, a file or a folder: it has none of its own offline.
+    #[arg(long, value_name = "PATH")]
+    semgrep_rules: Option<PathBuf>,
+    /// A suite, a query or a folder of queries for codeql; by default the language's extended security suite.
+    #[arg(long, value_name = "QUERIES")]
+    codeql_queries: Option<String>,
+    /// A report of another run to add: SARIF of any program, or the table of CodeQL's --format=csv. May be given again.
+    #[arg(long, value_name = "FILE")]
+    report: Vec<PathBuf>,
+    /// Report only what touches lines that differ from this git revision.
+    #[arg(long, value_name = "BASE")]
+    diff: Option<String>,
+    /// Leave out the findings that this file knows.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Write all findings to this file as known, and exit with 0.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "diff"])]
+    write_baseline: Option<PathBuf>,
+    /// After the findings, explain each rule that spoke: what, why, and what to do.
+    #[arg(long)]
+    explain: bool,
     /// Name of standard input in findings.
     #[arg(long, default_value = "<stdin>", value_name = "PATH")]
     stdin_filename: String,
@@ -53,18 +89,28 @@ fn severity(text: &str) -> Result<Severity, String> {
     all.into_iter().find(|s| s.name() == text).ok_or_else(|| format!("{text:?} is not low, medium or high"))
 }
 
-/// A file and its text.
-struct Text {
-    path: String,
-    source: String,
+/// What has been found so far.
+#[derive(Default)]
+struct Found {
+    files: usize,
+    invalid: Vec<Invalid>,
+    findings: Vec<Finding>,
+    skipped: Vec<Skipped>,
+    /// Texts of the files with findings.
+    texts: HashMap<String, String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
+    if args.explain && !matches!(args.output_format, Format::Full | Format::Concise) {
+        bail!("--explain is for people: it goes with the formats full and concise");
+    }
     let settings = Settings {
         bandit: args.bandit.clone(),
         folders: surroundings::folders(),
         min_severity: args.min_severity,
-        nosec: true,
+        semgrep_rules: args.semgrep_rules.clone(),
+        codeql_queries: args.codeql_queries.clone(),
+        ..Settings::default()
     };
     let mut names: Vec<&String> = Vec::new();
     for name in &args.analyzer {
@@ -73,165 +119,180 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         }
     }
     let analyzers = analyzers::open(&names, &settings)?;
+    let mut languages: Vec<Language> = analyzers.iter().flat_map(|a| a.languages().iter().copied()).collect();
+    languages.sort_unstable();
+    languages.dedup();
+    let changes = args.diff.as_deref().map(Changes::since).transpose()?;
 
-    let (mut texts, mut invalid) = (Vec::new(), Vec::new());
-    for path in files(&args.paths)? {
-        let name = if path == Path::new("-") { args.stdin_filename.clone() } else { path.display().to_string() };
-        match decode(read(&path)?) {
-            Ok(source) => texts.push(Text { path: name, source }),
-            Err(message) => invalid.push(Invalid { path: name, line: 1, column: 1, message }),
+    let mut configs = Configs::default();
+    let mut found = Found::default();
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut bar = None;
+    files(&args.paths, &languages, &mut |path| {
+        // What is named is looked at, whatever a file in some folder says.
+        let excluded = !args.paths.contains(&path) && configs.of(&path)?.is_some_and(|c| c.excludes(&path));
+        if excluded || changes.as_ref().is_some_and(|c| !c.has(&path)) {
+            return Ok(());
         }
+        chunk.push(path);
+        if chunk.len() == CHUNK {
+            look(args, &analyzers, &chunk, &mut configs, &mut found)?;
+            chunk.clear();
+            // How many there will be is known when all have been seen.
+            if terminal::watched() {
+                bar.get_or_insert_with(|| terminal::spinner("files")).set_position(found.files as u64);
+            }
+        }
+        Ok(())
+    })?;
+    look(args, &analyzers, &chunk, &mut configs, &mut found)?;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
-    let count = texts.len() + invalid.len();
-    if count == 0 {
-        terminal::say("no Python file there");
+    if found.files == 0 && args.report.is_empty() {
+        terminal::say(if changes.is_some() { "no file has changed" } else { "no Python file there" });
     }
-    let mut valid = Vec::new();
-    for text in &texts {
-        match python::parse(&text.source) {
-            Ok(_) => valid.push(File { path: &text.path, source: &text.source }),
-            Err(error) => invalid.push(Invalid::new(&text.path, &error)),
+    given(args, &mut found)?;
+    if let Some(changes) = &changes {
+        found.findings.retain(|finding| changes.touch(finding));
+    }
+    finish(args, &analyzers, found)
+}
+
+/// Reads some files and looks at them with every analyzer.
+fn look(
+    args: &Args,
+    analyzers: &[Box<dyn Analyzer>],
+    paths: &[PathBuf],
+    configs: &mut Configs,
+    found: &mut Found,
+) -> Result<()> {
+    found.files += paths.len();
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for path in paths {
+        let name = if path == Path::new("-") { args.stdin_filename.clone() } else { path.display().to_string() };
+        match decode(read(path)?) {
+            Ok(source) => texts.push((name, source)),
+            Err(message) => found.invalid.push(Invalid { path: name, line: 1, column: 1, message }),
         }
     }
     let mut findings = Vec::new();
-    for analyzer in &analyzers {
-        for (file, scanned) in valid.iter().zip(analyzer.scan(&valid)?) {
+    let mut broken = BTreeSet::new();
+    let mut invalid = |name: &'_ str, source: &str| {
+        if let Err(error) = python::parse(source) {
+            found.invalid.push(Invalid::new(name, &error));
+        }
+    };
+    // Our own rules parse every file and read what can be made of one that does not, so they tell which are valid.
+    let own = analyzers.iter().find(|a| a.name() == native::ANALYZER);
+    let python = || texts.iter().filter(|(name, _)| language(name) == Language::Python);
+    if let Some(own) = own {
+        let files: Vec<File> = python().map(|(path, source)| File { path, source }).collect();
+        for (file, scanned) in files.iter().zip(own.scan(&files)?) {
             findings.extend(scanned.findings);
-            if let Some(why) = scanned.skipped {
-                terminal::say(&format!("{}: {} left it out: {why}", file.path, analyzer.name()));
+            if scanned.skipped.is_some() {
+                invalid(file.path, file.source);
+                broken.insert(file.path);
+            }
+        }
+    } else {
+        for (name, source) in python().filter(|(_, source)| python::parse(source).is_err()) {
+            invalid(name, source);
+            broken.insert(name.as_str());
+        }
+    }
+    for analyzer in analyzers.iter().filter(|a| a.name() != native::ANALYZER) {
+        let files: Vec<File> = texts
+            .iter()
+            .filter(|(name, _)| analyzer.languages().contains(&language(name)) && !broken.contains(name.as_str()))
+            .map(|(path, source)| File { path, source })
+            .collect();
+        for (file, scanned) in files.iter().zip(analyzer.scan(&files)?) {
+            findings.extend(scanned.findings);
+            if let Some(message) = scanned.skipped {
+                found.skipped.push(Skipped { path: file.path.to_owned(), analyzer: analyzer.name(), message });
             }
         }
     }
-    analyzers::sort(&mut findings);
-    invalid.sort_by(|a, b| a.path.cmp(&b.path));
+    for finding in findings {
+        if !configs.of(Path::new(&finding.path))?.is_some_and(|c| c.drops(&finding)) {
+            found.findings.push(finding);
+        }
+    }
+    let shown: BTreeSet<&str> = found.findings.iter().map(|f| f.path.as_str()).collect();
+    texts.retain(|(name, _)| shown.contains(name.as_str()));
+    found.texts.extend(texts);
+    Ok(())
+}
+
+/// Language of a file by its name; what is named without a known extension is taken for Python.
+fn language(name: &str) -> Language {
+    Path::new(name).extension().and_then(|e| e.to_str()).and_then(Language::from_extension).unwrap_or_default()
+}
+
+/// Adds the reports that were given.
+fn given(args: &Args, found: &mut Found) -> Result<()> {
+    for file in &args.report {
+        let text = String::from_utf8(read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
+        let analyzer = reports::producer(&text);
+        match reports::read(&text, &analyzer) {
+            Ok(findings) => found.findings.extend(findings),
+            Err(error) => bail!("{}: {error}", file.display()),
+        }
+    }
+    Ok(())
+}
+
+/// Answers.
+fn finish(args: &Args, analyzers: &[Box<dyn Analyzer>], mut found: Found) -> Result<u8> {
+    analyzers::sort(&mut found.findings);
+    found.invalid.sort_by(|a, b| a.path.cmp(&b.path));
+    let sources: Sources = found.texts.iter().map(|(path, source)| (path.as_str(), source.as_str())).collect();
+    for skipped in &found.skipped {
+        terminal::say(&format!("{}: {} left it out: {}", skipped.path, skipped.analyzer, skipped.message));
+    }
+    if let Some(file) = &args.write_baseline {
+        baseline::write(file, &found.findings, &sources)?;
+        terminal::say(&format!("{} findings are known now", found.findings.len()));
+        return Ok(if found.skipped.is_empty() { exit::CLEAN } else { exit::FAILED });
+    }
+    if let Some(file) = &args.baseline {
+        let known = baseline::drop_known(file, &mut found.findings, &sources)?;
+        if known > 0 {
+            terminal::say(&format!("{known} findings are known"));
+        }
+    }
     let report = ScanReport {
         format: lexicon::FORMAT,
-        files: count,
-        invalid,
-        findings,
+        files: found.files,
+        invalid: found.invalid,
+        findings: found.findings,
+        skipped: found.skipped,
         analyzers: analyzers.iter().map(|a| a.name().to_owned()).collect(),
     };
-    let sources: Sources = texts.iter().map(|t| (t.path.as_str(), t.source.as_str())).collect();
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = output::write(&report, &sources, args.output_format, color(), &mut out);
+    let mut written = output::write(&report, &sources, args.output_format, color(), &mut out);
+    if args.explain && written.is_ok() {
+        written = out.write_all(explain::pages(&report.findings, color())?.as_bytes());
+    }
     match written.and_then(|()| out.flush()) {
         // The reader has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other.context("cannot write the answer")?,
     }
     let clean = report.findings.is_empty() && report.invalid.is_empty();
-    Ok(if clean { exit::CLEAN } else { exit::FINDINGS })
+    // What an analyzer did not look at is not clean.
+    Ok(if !clean {
+        exit::FINDINGS
+    } else if report.skipped.is_empty() {
+        exit::CLEAN
+    } else {
+        exit::FAILED
+    })
 }
 
 /// Whether stdout is a terminal that wants colours (<https://no-color.org>).
 #[expect(clippy::disallowed_methods, reason = "the binary alone reads the environment")]
 pub(crate) fn color() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-}
-
-/// Files to look at, each once: those named, whatever they are called, and the Python ones in folders.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = BTreeSet::new();
-    for path in paths {
-        if path == Path::new("-") || path.is_file() {
-            found.insert(path.clone());
-            continue;
-        }
-        if !path.is_dir() {
-            bail!("{}: no such file or folder", path.display());
-        }
-        let walk = WalkBuilder::new(path)
-            .require_git(false)
-            .filter_entry(|entry| {
-                let name = entry.file_name().to_string_lossy();
-                let folder = entry.file_type().is_some_and(|t| t.is_dir());
-                !(folder
-                    && entry.depth() > 0
-                    && (matches!(&*name, "__pycache__" | "node_modules" | "site-packages")
-                        || entry.path().join("pyvenv.cfg").is_file()))
-            })
-            .build();
-        for entry in walk {
-            let entry = entry.with_context(|| format!("cannot search {}", path.display()))?;
-            let extension = entry.path().extension().and_then(|e| e.to_str()).unwrap_or_default();
-            let python = Language::from_extension(extension) == Some(Language::Python);
-            if python && entry.file_type().is_some_and(|t| t.is_file()) {
-                found.insert(entry.into_path());
-            }
-        }
-    }
-    Ok(found.into_iter().collect())
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
-        return Ok(bytes);
-    }
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// Text of a source file: UTF-8, or Latin-1 where one of its first two lines says so (PEP 263).
-fn decode(bytes: Vec<u8>) -> Result<String, String> {
-    let bytes = match String::from_utf8(bytes) {
-        Ok(text) => return Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
-        Err(error) => error.into_bytes(),
-    };
-    let head: Vec<u8> = bytes.split_inclusive(|&b| b == b'\n').take(2).flatten().copied().collect();
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase().replace('_', "-");
-    let comment =
-        head.lines().filter_map(|line| line.trim_start().strip_prefix('#')).find_map(|c| c.split_once("coding"));
-    let name: String = comment
-        .and_then(|(_, rest)| rest.strip_prefix([':', '=']))
-        .map(|rest| {
-            rest.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect()
-        })
-        .unwrap_or_default();
-    match name.as_str() {
-        "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" | "l1" => Ok(bytes.into_iter().map(char::from).collect()),
-        "" => Err("the file is not UTF-8 and names no other encoding".to_owned()),
-        other => Err(format!("the encoding {other} is not supported: save the file as UTF-8")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encodings() {
-        let check = |bytes: &[u8], expect: Option<&str>| {
-            assert_eq!(decode(bytes.to_vec()).ok().as_deref(), expect, "{bytes:?}");
-        };
-        check("x = 'é'".as_bytes(), Some("x = 'é'"));
-        check(b"\xef\xbb\xbfx = 1", Some("x = 1"));
-        check(b"# -*- coding: latin-1 -*-\nx = '\xe9'", Some("# -*- coding: latin-1 -*-\nx = 'é'"));
-        check(
-            b"#!/usr/bin/python\n# vim: fileencoding=ISO_8859-1\n'\xe9'",
-            Some("#!/usr/bin/python\n# vim: fileencoding=ISO_8859-1\n'é'"),
-        );
-        check(b"x = '\xe9'", None);
-        check(b"# coding: koi8-r\nx = '\xe9'", None);
-        check(b"\n\n# coding: latin-1\nx = '\xe9'", None);
-    }
-
-    #[test]
-    fn folders_are_searched() -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        let at = |name: &str| folder.path().join(name);
-        for name in
-            ["a.py", "sub/b.py", "sub/c.txt", "venv/lib/d.py", ".git/e.py", "node_modules/f.py", "named.txt", "g/h.py"]
-        {
-            let path = at(name);
-            fs::create_dir_all(path.parent().context("parent")?)?;
-            fs::write(path, "")?;
-        }
-        fs::write(at("venv/pyvenv.cfg"), "")?;
-        fs::write(at(".gitignore"), "g/\n")?;
-        let found = files(&[folder.path().to_owned(), at("a.py"), at("named.txt")])?;
-        assert_eq!(found, [at("a.py"), at("named.txt"), at("sub/b.py")]);
-        assert!(files(&[at("absent")]).is_err());
-        Ok(())
-    }
 }

@@ -14,6 +14,15 @@ pub(crate) fn bar(length: usize, unit: &str) -> ProgressBar {
     bar
 }
 
+/// A count of steps whose number is not known.
+pub(crate) fn spinner(unit: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
+    if let Ok(style) = ProgressStyle::with_template(&format!("{{spinner}} {{pos}} {unit} [{{elapsed}}]")) {
+        bar.set_style(style);
+    }
+    bar
+}
+
 /// Writes to stdout. A reader that has seen enough (`| head`) is no failure.
 pub(crate) fn print(fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());

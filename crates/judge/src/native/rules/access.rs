@@ -85,11 +85,14 @@ fn open_route<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
             || path.ends_with(".route") && text.contains("\"DELETE\"")
             || text.contains("'DELETE'")
     });
+    if !deletes {
+        return;
+    }
     let text = cx.text(def);
     let guarded = IDENTITY.iter().any(|w| text.contains(w))
         || cx.source.contains("before_request")
         || cx.source.contains("dependencies=");
-    if deletes && !guarded {
+    if !guarded {
         cx.report(&NO_LOGIN, def.name.range());
     }
 }
@@ -160,7 +163,14 @@ pub(super) fn mentions_word(text: &str, word: &str) -> bool {
 
 fn attempts<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let text = cx.text(def);
-    if !["compare_digest", "check_password", "checkpw", "== ", "verify"].iter().any(|c| text.contains(c)) {
+    let subscripted = |s: &Stmt| match s {
+        Stmt::Assign(s) => matches!(s.targets.as_slice(), [Expr::Subscript(_)]),
+        Stmt::AugAssign(s) => s.target.is_subscript_expr(),
+        _ => false,
+    };
+    if !def.body.iter().any(subscripted)
+        || !["compare_digest", "check_password", "checkpw", "== ", "verify"].iter().any(|c| text.contains(c))
+    {
         return;
     }
     for stmt in &def.body {

@@ -19,7 +19,7 @@ rule!(WRAPPER, "command-string-building", [78, 77, 88, 74], High, Medium,
     what: "Looks for command lines put together from strings and handed to a function that runs commands.",
     why: "Whatever runs the text at last, a shell or a remote one, takes spaces and metacharacters in a value for syntax.",
     remedy: "pass the command as a list of arguments, or quote each value with `shlex.quote`",
-    [Check::AnyCall(wrapped)]);
+    [Check::AnyCall(wrapped), Check::Call(RUNNERS, split_up)]);
 
 rule!(OPTION, "argument-injection", [88, 77], Medium, Low,
     what: "Looks for foreign values that a program may take for options.",
@@ -77,6 +77,36 @@ fn harmful<'a>(cx: &Engine<'a>, command: &Value<'a>) -> bool {
     }
 }
 
+/// `run("tool {}".format(x))` and `run(command.split())`: without a shell a value with spaces still becomes several arguments.
+fn split_up<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
+    if !is_subprocess(call) || !RUNNERS.contains(&call.name) {
+        return;
+    }
+    let Some(command) = call.arg(0, "args") else { return };
+    let text = command.text();
+    let shell = call.keyword("shell").is_some_and(|s| s.is_bool(true));
+    let whole = command.built() && text.trim_matches(HOLE).contains(' ') && !shell && command.expr.is_some_and(string);
+    let parts = match command.expr {
+        Some(Expr::Call(split)) if names::last(&split.func) == "split" && split.arguments.is_empty() => {
+            let line = split.func.as_attribute_expr().map(|a| cx.peek(&a.value)).unwrap_or_default();
+            let chosen = taint::PARAM | taint::OUTSIDE;
+            (line.built() && cx.open(&line, clean::SHELL)
+                || line.text.is_none() && cx.dirty(&line, chosen, clean::SHELL))
+                && !line.from(taint::ENV | taint::FILE)
+        }
+        _ => false,
+    };
+    if parts || whole && cx.open(command, clean::SHELL) {
+        cx.report_from(&WRAPPER, call.range, Some(command));
+    }
+}
+
+/// Whether an expression is a string, and not a list that holds one.
+fn string(expr: &Expr) -> bool {
+    matches!(expr, Expr::FString(_) | Expr::BinOp(_) | Expr::StringLiteral(_))
+        || expr.as_call_expr().is_some_and(|c| names::last(&c.func) == "format")
+}
+
 fn started<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(command) = call.arg(0, "args").or_else(|| call.keyword("cmd")).or_else(|| call.keyword("command")) else {
         return;
@@ -121,13 +151,21 @@ fn via_shell<'a>(cx: &mut Engine<'a>, command: &Value<'a>) -> bool {
 const RUNS: &[&str] = &["cli", "ssh", "shell", "cmd", "command", "exec", "execute", "rcmd", "commands", "getoutput"];
 
 fn wrapped<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if !names::words(call.name).any(|w| RUNS.contains(&w.as_str())) || STARTERS.contains(&call.name) {
+    if !call.args.iter().any(Value::built) {
         return;
     }
-    let certain = names::words(call.name).any(|w| matches!(w.as_str(), "ssh" | "cli" | "shell" | "cmd" | "command"));
+    let known = call.under(&["subprocess.", "os."]) || call.receiver.is_none();
+    let runner = RUNNERS.contains(&call.name) && !known || call.name == "sudo";
+    if !runner && (!names::has_word(call.name, RUNS) || STARTERS.contains(&call.name)) {
+        return;
+    }
+    let certain = names::has_word(call.name, &["ssh", "cli", "shell", "cmd", "command"]);
     for (argument, expr) in call.args.iter().zip(&call.expr.arguments.args) {
         let called_so = certain || names::mentions(names::last(expr), &["cmd", "command"]);
         let text = argument.text();
+        if runner && !called_so {
+            continue;
+        }
         let spaced = called_so && text.trim_matches(HOLE).contains(' ') && !super::sql::starts_as_sql(text);
         if argument.built() && (looks_like_command(text) || spaced) && cx.open(argument, clean::SHELL) {
             cx.report_from(&WRAPPER, call.range, Some(argument));
@@ -150,6 +188,11 @@ fn options<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         return;
     }
     let Some(Expr::List(list)) = call.arg(0, "args").and_then(|c| c.expr) else { return };
+    // Only where the foreign value stands alone and last: between other arguments an option finds no room.
+    let dynamic = list.elts.iter().filter(|e| !matches!(e, Expr::StringLiteral(_) | Expr::NumberLiteral(_))).count();
+    if dynamic != 1 || list.elts.last().is_some_and(|e| e.is_string_literal_expr()) {
+        return;
+    }
     let mut previous = String::new();
     for (i, element) in list.elts.iter().enumerate() {
         let value = cx.peek(element);

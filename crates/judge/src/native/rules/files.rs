@@ -178,6 +178,9 @@ fn leaves_when_present<'a>(cx: &Engine<'a>, test: &'a Expr) -> bool {
 
 fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let text = cx.text(def);
+    if !text.contains("open") {
+        return;
+    }
     let mut stack: Vec<&'a [Stmt]> = vec![&def.body];
     while let Some(body) = stack.pop() {
         for stmt in body {
@@ -192,6 +195,9 @@ fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
                         .path
                         .as_deref()
                         .is_some_and(|p| matches!(p, "open" | "io.open" | "codecs.open" | "gzip.open"));
+                    if !opened {
+                        continue;
+                    }
                     let kept = text.contains(&format!("{name}.close"))
                         || text.contains(&format!("return {name}\n"))
                         || text.trim_end().ends_with(&format!("return {name}"))
@@ -203,7 +209,7 @@ fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
                         || text.contains(&format!("={name},"))
                         || text.contains(&format!("={name})"))
                         || text.contains(&format!(".append({name})"));
-                    if opened && !kept {
+                    if !kept {
                         cx.report(&LEFT_OPEN, s.range());
                     }
                 }
@@ -240,6 +246,7 @@ fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             && !super::logs::about(names::last(content));
     let function = names::mentions(cx.function_name(), secret_words);
     let value = cx.peek(content);
+    let named = named || super::passwords::reads_password(content) && content.is_bin_op_expr();
     if (named || function) && value.dynamic() && value.from(crate::native::value::taint::PARAM) {
         cx.report(&SECRET_FILE, call.range);
     }

@@ -2,16 +2,24 @@
 
 use crate::native::{
     engine::{Engine, Handler},
+    names,
     rule::{Call, Check},
     value::{HOLE, Value, clean, taint},
 };
+use ruff_python_ast::Expr;
 use ruff_text_size::TextRange;
 
 rule!(HTML, "cross-site-scripting", [79, 80, 116], High, High,
     what: "Looks for HTML with foreign text pasted in unescaped.",
     why: "A `<script>` in the value runs in the browser of whoever sees the page, with their session.",
     remedy: "escape the value (`markupsafe.escape`, `html.escape`) or render a template that escapes by itself",
-    [Check::Return(returned), Check::Call(RESPONSES, responded), Check::Built(built)]);
+    [Check::Return(returned), Check::Call(RESPONSES, responded), Check::Built(built), Check::Call(&["write"], fragment)]);
+
+rule!(MARKDOWN, "markdown-unsanitized", [79, 80, 116], Medium, Medium,
+    what: "Looks for Markdown of others turned into HTML without cleaning.",
+    why: "Markdown lets raw HTML and `javascript:` links through, and the result is shown as markup.",
+    remedy: "clean the result with `nh3.clean`, or escape the text first",
+    [Check::Call(&["markdown", "markdown2", "render_markdown", "convert"], markdown)]);
 
 rule!(MARKED_SAFE, "marked-safe", [79, 80, 116], High, High,
     what: "Looks for foreign text that is declared to be safe markup.",
@@ -56,7 +64,8 @@ const RESPONSES: &[&str] = &[
     "send",
 ];
 
-const SOURCES: u32 = taint::PARAM | taint::REQUEST | taint::INPUT | taint::NET;
+/// The text of an exception quotes what caused it.
+const SOURCES: u32 = taint::PARAM | taint::REQUEST | taint::INPUT | taint::NET | taint::ERROR | taint::TRACE;
 
 /// An opening or closing tag.
 pub(super) fn is_html(text: &str) -> bool {
@@ -98,6 +107,9 @@ fn responded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if kind.is_some_and(|k| !k.text().contains("html")) {
         return;
     }
+    // `make_response((text, 400))`
+    let inner = body.expr.and_then(|e| e.as_tuple_expr()).and_then(|t| t.elts.first()).map(|e| cx.peek(e));
+    let body = inner.as_ref().unwrap_or(body);
     let response = call.name.starts_with("Http")
         || matches!(call.name, "HTMLResponse" | "make_response")
         || call.name == "Response" && call.under(&["flask.", "werkzeug.", "webob."]);
@@ -105,9 +117,56 @@ fn responded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         && cx.dirty(body, taint::REQUEST, clean::HTML)
         && !body.path().contains("json")
         && !cx.function_text().contains("text/plain");
+    // JSON is a page where nothing says that it is not one.
+    let dumped = call.name == "Response"
+        && kind.is_none()
+        && call.keyword("headers").is_none()
+        && !call.open_ended()
+        && call.args.len() < 3
+        && call.under(&["flask.", "werkzeug.", "Response"])
+        && body.expr.and_then(|e| e.as_call_expr()).is_some_and(|c| names::last(&c.func) == "dumps")
+        && cx.dirty(body, taint::REQUEST, clean::HTML);
+    // Django's form errors quote the input; as JSON only on request escaped.
+    let errors = response
+        && call.expr.arguments.args.first().and_then(|e| e.as_call_expr()).is_some_and(|c| {
+            names::last(&c.func) == "as_json" && c.arguments.is_empty() && cx.text(c.func.as_ref()).contains(".errors")
+        });
+    if dumped || errors {
+        report(cx, call.range, body);
+        return;
+    }
     let written = call.name == "write" && call.path.starts_with("self.") && cx.dirty(body, taint::REQUEST, clean::HTML);
     if page(cx, body) && (response || call.name == "write") || direct || written {
         report(cx, call.range, body);
+    }
+}
+
+/// `self.write(text)` between `self.write("<pre>")` and `self.write("</pre>")`.
+fn fragment<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
+    let Some(value) = call.args.first() else { return };
+    let text = cx.function_text();
+    let pages = text.contains("self.write('<") || text.contains("self.write(\"<");
+    let converted = match call.expr.arguments.args.first() {
+        Some(Expr::Call(c)) => matches!(names::last(&c.func), "str" | "unicode" | "join" | "format"),
+        Some(Expr::Name(_)) => value.from(SOURCES),
+        _ => false,
+    };
+    if call.path.as_ref() == "self.write" && pages && converted && value.dynamic() && cx.open(value, clean::HTML) {
+        report(cx, call.range, value);
+    }
+}
+
+fn markdown<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
+    let known = call.is(&["markdown.markdown", "markdown2.markdown", "mistune.markdown", "markdown"])
+        || call.path.starts_with("markdown.Markdown()");
+    let Some(text) = call.args.first().or_else(|| call.keyword("text")) else { return };
+    let safe = call.keyword("safe_mode").is_some_and(|s| !s.is_bool(false))
+        || call.keyword("escape").is_some_and(|e| e.is_bool(true));
+    let around = cx.function_text();
+    let cleaned = ["bleach", "nh3", "sanitize", "clean(", "escape("].iter().any(|c| around.contains(c));
+    // What the program read from its own files is its own.
+    if known && !safe && !cleaned && text.dynamic() && !text.from(taint::FILE) && cx.open(text, clean::HTML) {
+        cx.report_from(&MARKDOWN, call.range, Some(text));
     }
 }
 
@@ -147,7 +206,12 @@ fn engine<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let jinja = call.under(&["jinja2."]) || call.name == "Environment" && call.receiver.is_none();
     let autoescape = call.keyword("autoescape");
     let off = autoescape.is_some_and(|a| a.is_bool(false) || a.literal == crate::native::value::Literal::None);
-    let missing = jinja && call.name.ends_with("Environment") && autoescape.is_none() && !call.open_ended();
+    // `**options` may switch it on: they do where they are written out so.
+    let opened = call.expr.arguments.keywords.iter().filter(|k| k.arg.is_none()).any(|k| {
+        cx.resolve(&k.value).as_dict_expr().is_some_and(|d| cx.text(d).contains("autoescape"))
+            || call.keyword("loader").is_none()
+    });
+    let missing = jinja && call.name.ends_with("Environment") && autoescape.is_none() && !opened;
     if off && (jinja || call.under(&["tornado."]) || call.name == "overlay") || missing {
         cx.report(&AUTOESCAPE, call.range);
     }

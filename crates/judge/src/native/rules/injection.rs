@@ -3,7 +3,7 @@
 use crate::native::{
     engine::Engine,
     names,
-    rule::{Call, Check},
+    rule::{Assign, Call, Check},
     value::{HOLE, clean, taint},
 };
 use ruff_python_ast::Expr;
@@ -30,7 +30,7 @@ rule!(HEADER, "header-injection", [113, 93, 644], Medium, Medium,
     what: "Looks for foreign text in response headers.",
     why: "A line break in the value ends the header: more headers, or another response, follow.",
     remedy: "remove `\\r` and `\\n` from the value, or refuse it",
-    [Check::Call(&["send_header", "start_response", "add_header", "putheader"], header)]);
+    [Check::Call(&["send_header", "start_response", "add_header", "putheader"], header), Check::Assign(header_set)]);
 
 rule!(MAIL, "mail-header-injection", [93, 113], Medium, Medium,
     what: "Looks for mails whose header lines contain foreign text.",
@@ -115,8 +115,10 @@ const MONGO_CALLS: &[&str] = &[
 fn mongo<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(query) = call.args.first() else { return };
     let Some(Expr::Dict(dict)) = query.expr else {
-        // The whole query comes from the request.
-        if call.name != "find" && cx.dirty(query, taint::REQUEST, clean::SCALAR) {
+        // The whole query comes from the request. Strings have a `find` as well.
+        let documents =
+            call.name != "find" || cx.imports.package("pymongo") || call.path.to_lowercase().contains("mongo");
+        if documents && cx.dirty(query, taint::REQUEST, clean::SCALAR) {
             cx.report_from(&NOSQL, call.range, Some(query));
         }
         return;
@@ -161,6 +163,23 @@ fn header<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     }
     if let Some(value) = found {
         cx.report_from(&HEADER, call.range, Some(&value));
+    }
+}
+
+/// `response.headers["X-Name"] = value`
+fn header_set<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
+    let Expr::Subscript(target) = assign.target else { return };
+    let of_response = match target.value.as_ref() {
+        Expr::Attribute(a) => a.attr.as_str() == "headers" && !names::last(&a.value).contains("request"),
+        other => cx.peek(other).path().ends_with("HttpResponse()"),
+    };
+    // Where a browser is sent is the business of another rule, and origins of a third.
+    let other_rule = ["location", "access-control-allow-origin", "content-security-policy"];
+    if of_response
+        && !other_rule.iter().any(|n| assign.name.eq_ignore_ascii_case(n))
+        && cx.dirty(&assign.value, taint::REQUEST, clean::CRLF)
+    {
+        cx.report_from(&HEADER, assign.range, Some(&assign.value));
     }
 }
 

@@ -69,6 +69,9 @@ fn is_host(text: &str) -> bool {
 fn contains<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
     let host = compare.left.as_str().is_some_and(is_host);
     let container = compare.right.dynamic() && !compare.right_expr.is_list_expr();
+    if !matches!(compare.op, CmpOp::In | CmpOp::NotIn) || !host || !container {
+        return;
+    }
     let address = names::mentions(
         names::last(compare.right_expr),
         &[
@@ -79,12 +82,7 @@ fn contains<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
         cx.function_name(),
         &["url", "link", "site", "host", "domain", "origin", "us", "internal"],
     );
-    if matches!(compare.op, CmpOp::In | CmpOp::NotIn)
-        && host
-        && container
-        && address
-        && compare.right.from(taint::FOREIGN)
-    {
+    if address && compare.right.from(taint::FOREIGN) || compare.right.from(taint::REQUEST) {
         cx.report(&SUBSTRING, compare.range);
     }
 }

@@ -7,7 +7,8 @@ use super::rule::{Assign, Binary, Call, Check, Compare, Rule, Subscript};
 use super::{engine::Engine, value::Value};
 use ruff_python_ast::{ExceptHandlerExceptHandler, Stmt, StmtFunctionDef};
 use ruff_text_size::TextRange;
-use std::{collections::HashMap, sync::LazyLock};
+use rustc_hash::FxHashMap;
+use std::sync::LazyLock;
 
 /// Declares a rule.
 macro_rules! rule {
@@ -29,6 +30,7 @@ macro_rules! rule {
 
 mod access;
 mod archive;
+mod bypass;
 mod code;
 mod command;
 mod crypto;
@@ -55,6 +57,7 @@ mod xml;
 pub const ALL: &[&Rule] = &[
     &sql::SQL,
     &sql::SQL_TEXT,
+    &sql::SQL_NUMBER,
     &command::SHELL,
     &command::WRAPPER,
     &command::OPTION,
@@ -70,6 +73,7 @@ pub const ALL: &[&Rule] = &[
     &html::TEMPLATE,
     &html::SAFE_FILTER,
     &html::SCRIPT,
+    &html::MARKDOWN,
     &injection::LDAP,
     &injection::XPATH,
     &injection::NOSQL,
@@ -107,7 +111,9 @@ pub const ALL: &[&Rule] = &[
     &access::UNKNOWN_USER,
     &access::NO_EXPIRY,
     &access::FAILS_OPEN,
+    &bypass::BYPASS,
     &deserialize::OBJECTS,
+    &deserialize::WRITTEN,
     &xml::EXTERNAL,
     &crypto::WEAK_HASH,
     &crypto::KEYED_HASH,
@@ -163,7 +169,7 @@ type OnCall = for<'e, 'a> fn(&'e mut Engine<'a>, &'e Call<'a>);
 /// Checks by what they want to see.
 #[derive(Default)]
 pub(super) struct Dispatch {
-    pub(super) call: HashMap<&'static str, Vec<OnCall>>,
+    pub(super) call: FxHashMap<&'static str, Vec<OnCall>>,
     pub(super) any_call: Vec<OnCall>,
     pub(super) assign: Vec<for<'e, 'a> fn(&'e mut Engine<'a>, &'e Assign<'a>)>,
     pub(super) returns: Vec<for<'e, 'a> fn(&'e mut Engine<'a>, &'e Value<'a>, TextRange)>,

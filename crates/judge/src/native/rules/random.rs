@@ -95,7 +95,7 @@ fn drawn<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn stored<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
-    if guessed(assign.name) && assign.value.from(taint::RANDOM) && !guessed(cx.function_name()) && !assign.augmented {
+    if assign.value.from(taint::RANDOM) && guessed(assign.name) && !guessed(cx.function_name()) && !assign.augmented {
         cx.report_from(&WEAK_RANDOM, assign.range, Some(&assign.value));
     }
 }
@@ -154,8 +154,11 @@ fn predictable<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn clock<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
+    if !assign.value.from(taint::CLOCK) {
+        return;
+    }
     let token = names::mentions(assign.name, &["token", "sessionid", "otp", "nonce", "secret"]);
-    if token && assign.value.from(taint::CLOCK) && assign.value.clean & clean::OPAQUE != 0 && assign.value.built() {
+    if token && assign.value.clean & clean::OPAQUE != 0 && assign.value.built() {
         cx.report(&PREDICTABLE, assign.range);
     }
 }

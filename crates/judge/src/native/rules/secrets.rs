@@ -72,6 +72,7 @@ const KEPT: &[&str] = &[
     "sharedkey",
     "jwtsecret",
     "pin",
+    "pw",
     "key",
 ];
 
@@ -128,7 +129,7 @@ fn secret_name(name: &str) -> bool {
 }
 
 fn assigned<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
-    if !secret_name(assign.name) || assign.augmented {
+    if assign.augmented || assign.value.dynamic() || !secret_name(assign.name) {
         return;
     }
     let text = assign.value.as_str().unwrap_or("");

@@ -19,6 +19,12 @@ rule!(SQL_TEXT, "sql-string-building", [89, 564, 74, 943], High, Medium,
     remedy: "keep placeholders in the text and pass the values as parameters of the query",
     [Check::Built(built)]);
 
+rule!(SQL_NUMBER, "sql-number-building", [89, 564, 74], Low, Medium,
+    what: "Looks for statements with numbers pasted in where a parameter would do.",
+    why: "Only the conversion in the text, or a type hint, keeps it from being an injection, and every value makes another statement.",
+    remedy: "pass the number as a parameter of the query",
+    [Check::Built(number_built), Check::Call(EXECUTORS, number_executed)]);
+
 const EXECUTORS: &[&str] = &[
     "execute",
     "executemany",
@@ -49,6 +55,11 @@ const EXECUTORS: &[&str] = &[
     "from_statement",
     "fetch_all",
     "fetch_one",
+    "execute_query",
+    "query_db",
+    "executeQuery",
+    "run_sql",
+    "exec_query",
 ];
 
 fn executed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
@@ -74,7 +85,7 @@ fn executed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         && statement.text.is_none()
         && cx.dirty(statement, taint::REQUEST | taint::INPUT, clean::SQL)
         && call.path.contains("cur");
-    if built && starts_as_sql(text) && cx.open(statement, clean::SQL) || passed_on {
+    if built && starts_as_sql(text) && cx.open(statement, clean::SQL) && placed(cx, statement) || passed_on {
         if let Some(expr) = statement.expr {
             let inner = expr.range();
             cx.findings.retain(|f| {
@@ -93,6 +104,69 @@ fn built<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         let executed = |f: &&crate::native::engine::Raw| std::ptr::eq(f.rule, &SQL) && f.range.contains_range(range);
         if cx.findings.iter().find(executed).is_none() {
             cx.report_from(&SQL_TEXT, range, Some(value));
+        }
+    }
+}
+
+/// Whether the dynamic parts stand for values, or somebody chose them. Names of tables and columns cannot be parameters, and
+/// those that a program keeps in its settings are its own.
+fn placed<'a>(cx: &Engine<'a>, statement: &Value<'a>) -> bool {
+    let text = statement.text();
+    if value_position(text) {
+        return true;
+    }
+    let head: String = text.trim_start().chars().take_while(char::is_ascii_alphabetic).collect();
+    let defines = ["create", "drop", "alter", "grant", "revoke", "truncate", "use", "pragma", "vacuum", "analyze"]
+        .iter()
+        .any(|v| head.eq_ignore_ascii_case(v));
+    let chosen = taint::OUTSIDE | if defines { 0 } else { taint::PARAM };
+    cx.dirty(statement, chosen, clean::SQL) || !names_only(text)
+}
+
+/// Whether every dynamic part follows a keyword that names of tables, columns and the like follow.
+fn names_only(text: &str) -> bool {
+    const BEFORE: &[&str] =
+        &["from", "into", "update", "table", "join", "database", "schema", "index", "view", "exists", "set", "by"];
+    text.match_indices(HOLE).all(|(at, _)| {
+        let before = text[..at].trim_end_matches([' ', '`', '"', '[', '\n', '.', HOLE]).to_ascii_lowercase();
+        let word = before.rsplit(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
+        BEFORE.contains(&word)
+    })
+}
+
+/// Whether the dynamic parts are numbers that nobody converted on purpose.
+fn numeric(value: &Value<'_>) -> bool {
+    let open_to_numbers = clean::NUMBER;
+    value.loose & open_to_numbers == open_to_numbers
+        && value.loose & (clean::CONVERTED | clean::LIMIT | clean::NONZERO) == 0
+}
+
+/// Whether a dynamic part is compared or inserted.
+fn compared(text: &str) -> bool {
+    text.match_indices(HOLE).any(|(at, _)| {
+        let before = text[..at].trim_end_matches([' ', '\'', '"']);
+        before.ends_with(['=', '<', '>'])
+            || before.to_ascii_lowercase().contains("values") && before.ends_with(['(', ','])
+    })
+}
+
+fn number_built<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
+    if numeric(value) && strongly_sql(value.text()) && compared(value.text()) {
+        cx.findings.retain(|f| !(std::ptr::eq(f.rule, &SQL_NUMBER) && range.contains_range(f.range)));
+        cx.report_from(&SQL_NUMBER, range, Some(value));
+    }
+}
+
+fn number_executed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
+    let Some(statement) = call.args.first() else { return };
+    let text = statement.text();
+    if call.name != "filter" && statement.built() && numeric(statement) && starts_as_sql(text) && compared(text) {
+        let reported = |f: &&crate::native::engine::Raw| {
+            std::ptr::eq(f.rule, &SQL_NUMBER)
+                && (call.range.contains_range(f.range) || statement.expr.is_some_and(|e| e.range() == f.range))
+        };
+        if cx.findings.iter().find(reported).is_none() {
+            cx.report_from(&SQL_NUMBER, call.range, Some(statement));
         }
     }
 }

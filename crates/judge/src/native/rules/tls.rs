@@ -98,6 +98,14 @@ fn version<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let method = call.args.first().or_else(|| call.keyword("protocol")).or_else(|| call.keyword("ssl_version"));
     let by_argument = method.is_some_and(old) || call.keyword("ssl_version").is_some_and(old);
     let context = call.is(&["ssl.SSLContext"]) && call.args.is_empty() && call.keywords.is_empty();
+    // The function is deprecated because it takes whatever version both sides still speak.
+    let unversioned = call.path.as_ref() == "ssl.wrap_socket"
+        && call.keyword("ssl_version").is_none()
+        && call.args.len() < 6
+        && !call.open_ended();
+    let negotiated = method.or_else(|| call.keyword("ssl_version")).is_some_and(|m| m.path().contains("SSLv23"))
+        && cx.function_text().contains("OP_NO_SSLv2")
+        && cx.function_text().contains("OP_NO_SSLv3");
     let ciphers = call.name == "set_ciphers"
         && call.args.first().and_then(|c| c.as_str()).is_some_and(|c| {
             c.split([':', ',', ' ']).any(|p| {
@@ -107,8 +115,11 @@ fn version<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
                         .any(|w| p.contains(w))
             })
         });
-    if by_argument && (call.path.contains("ssl") || call.path.contains("SSL") || call.name == "SSLContext")
+    if by_argument
+        && !negotiated
+        && (call.path.contains("ssl") || call.path.contains("SSL") || call.name == "SSLContext")
         || context
+        || unversioned
         || ciphers
     {
         cx.report(&VERSION, call.range);

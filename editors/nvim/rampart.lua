@@ -1,0 +1,6 @@
+-- Neovim 0.11 and later: put this file into `lsp/` of your configuration and call `vim.lsp.enable("rampart")`.
+return {
+  cmd = { "rampart", "lsp" },
+  filetypes = { "python" },
+  root_markers = { ".rampart.toml", "pyproject.toml", ".git" },
+}

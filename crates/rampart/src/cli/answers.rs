@@ -12,7 +12,6 @@ use {
 
 /// How a model is sampled; the defaults are those of the LPO paper (section 6).
 #[derive(clap::Args, Debug)]
-#[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "a build without libtorch samples nothing"))]
 pub(crate) struct Sampling {
     /// New tokens at most.
     #[arg(long, default_value_t = 288)]

@@ -241,7 +241,7 @@ kind = "lpo"
 compat = "paper"
 beta = 10.0
 gamma = 5.4
-alpha = 0.1
+alpha = 0.5
 [optim]
 learning-rate = 2e-4
 schedule = "cosine"

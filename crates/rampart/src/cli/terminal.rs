@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 /// A bar over `length` steps with room for a message.
 pub(crate) fn bar(length: usize, unit: &str) -> ProgressBar {
@@ -40,4 +40,9 @@ pub(crate) fn answer(line: impl std::fmt::Display) -> Result<()> {
 /// Says a line of progress. Hours of work must not end because nobody listens (`2>&1 | head`) or a log is full.
 pub(crate) fn say(message: &str) {
     let _ = writeln!(io::stderr(), "{message}");
+}
+
+/// Whether a person watches.
+pub(crate) fn watched() -> bool {
+    io::stderr().is_terminal()
 }

@@ -3,7 +3,7 @@
 use super::{exit, stop, terminal};
 use anyhow::Result;
 use indicatif::ProgressBar;
-use std::{io::IsTerminal, path::PathBuf};
+use std::path::PathBuf;
 use train::{Config, Observer, Outcome, StepMetrics, run::Facts};
 
 /// Trains a model by a configuration file.
@@ -67,7 +67,7 @@ impl Observer for Screen {
             facts.steps, facts.trainable, facts.parameters, facts.precision
         ));
         self.steps = facts.steps;
-        if std::io::stderr().is_terminal() {
+        if terminal::watched() {
             let bar = terminal::bar(facts.steps, "steps");
             bar.set_position(facts.done as u64);
             bar.reset_eta();

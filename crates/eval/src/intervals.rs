@@ -99,6 +99,56 @@ pub fn rate(clusters: &[Cluster], seed: u64) -> Figure {
     figure(value, low, high, of)
 }
 
+/// The mean of shares with Student's 95 % interval, in percent: how SVEN treats scenarios. `n` is the number of shares.
+#[must_use]
+pub fn student(shares: &[f64]) -> Figure {
+    let n = shares.len();
+    if n == 0 {
+        return Figure { value: 0.0, low: 0.0, high: 100.0, n: 0 };
+    }
+    let mean = shares.iter().sum::<f64>() / n as f64;
+    if n == 1 {
+        return Figure { value: 100.0 * mean, low: 0.0, high: 100.0, n };
+    }
+    let variance = shares.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
+    let freedom = (n - 1) as f64;
+    // P(T > t) = I(v / (v + t^2); v/2, 1/2) / 2, which falls in t.
+    let tail = |t: f64| beta_reg(freedom / 2.0, 0.5, freedom / (freedom + t * t)) / 2.0;
+    let t = root(0.0, 1000.0, |t| TAIL - tail(t));
+    let half = t * (variance / n as f64).sqrt();
+    Figure { value: 100.0 * mean, low: 100.0 * (mean - half).max(0.0), high: 100.0 * (mean + half).min(1.0), n }
+}
+
+/// 95 % interval of a statistic of two runs on the same prompts: prompts are drawn anew, each with both of its sides.
+///
+/// None below [`FEWEST_CLUSTERS`] prompts, or where the statistic is often undefined (`None`).
+#[must_use]
+pub fn paired(
+    pairs: &[(Cluster, Cluster)],
+    seed: u64,
+    statistic: impl Fn(Cluster, Cluster) -> Option<f64>,
+) -> Option<(f64, f64)> {
+    if pairs.len() < FEWEST_CLUSTERS {
+        return None;
+    }
+    let mut random = SplitMix(seed ^ 0x7061_6972_6564_2121);
+    let mut values = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        let (mut base, mut tuned) = (Cluster::default(), Cluster::default());
+        for _ in pairs {
+            let (b, t) = pairs[random.below(pairs.len())];
+            (base.hits, base.of) = (base.hits + b.hits, base.of + b.of);
+            (tuned.hits, tuned.of) = (tuned.hits + t.hits, tuned.of + t.of);
+        }
+        values.extend(statistic(base, tuned));
+    }
+    if values.len() * 20 < RESAMPLES * 19 {
+        return None;
+    }
+    values.sort_by(f64::total_cmp);
+    Some((quantile(&values, TAIL), quantile(&values, 1.0 - TAIL)))
+}
+
 fn figure(value: f64, low: f64, high: f64, of: f64) -> Figure {
     Figure { value: 100.0 * value, low: 100.0 * low.min(value), high: 100.0 * high.max(value), n: of.round() as usize }
 }
@@ -232,6 +282,34 @@ mod tests {
         let few = share(&clusters(&[(3, 10), (1, 10)]), 0);
         near((few.low / 100.0, few.high / 100.0), clopper_pearson(0.4, 2.0));
         assert_eq!(share(&[], 0), Figure { value: 0.0, low: 0.0, high: 100.0, n: 0 });
+    }
+
+    #[test]
+    fn student_equals_the_tables() {
+        // t(0.975, 9) = 2.262157, t(0.975, 1) = 12.7062.
+        let shares: Vec<f64> = (0..10).map(|i| 0.4 + 0.02 * f64::from(i)).collect();
+        let found = student(&shares);
+        let half = 2.262_157 * 0.060_553_007 / 10f64.sqrt();
+        near((found.low / 100.0, found.high / 100.0), (0.49 - half, 0.49 + half));
+        let two = student(&[0.5, 0.51]);
+        near((two.low / 100.0, two.high / 100.0), (0.505 - 12.7062 * 0.005, 0.505 + 12.7062 * 0.005));
+        assert_eq!((student(&[]).n, student(&[0.3]).high), (0, 100.0));
+    }
+
+    #[test]
+    fn pairing_takes_the_prompts_difficulty_out() {
+        // Prompts differ much, sides by one answer in ten on every prompt: the difference is sure.
+        let pairs: Vec<_> = (0..20)
+            .map(|i| {
+                let hits = f64::from(i % 10);
+                (Cluster { hits: hits + 1.0, of: 10.0 }, Cluster { hits, of: 10.0 })
+            })
+            .collect();
+        let difference = |b: Cluster, t: Cluster| Some(t.hits / t.of - b.hits / b.of);
+        let (low, high) = paired(&pairs, 0, difference).expect("enough prompts");
+        assert!((low + 0.1).abs() < 1e-9 && (high + 0.1).abs() < 1e-9, "{low} {high}");
+        assert_eq!(paired(&pairs[..9], 0, difference), None);
+        assert_eq!(paired(&pairs, 0, |_, _| None), None);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub struct Outcome {
     pub flagged_by_bandit: bool,
     /// Findings, what two analyzers agree on counted once.
     pub issues: usize,
+    /// Findings of high or critical severity, counted likewise.
+    pub severe: usize,
+    /// Findings of other analyzers than our own rules, counted likewise: what papers can have counted.
+    pub foreign: usize,
     /// Its functional tests pass.
     pub passed: bool,
     /// The attack works on it.
@@ -32,8 +36,16 @@ pub struct Outcome {
 
 impl Outcome {
     /// What a sample counts that was requested and never came, or does not parse.
-    pub const LOST: Self =
-        Self { valid: false, flagged: true, flagged_by_bandit: true, issues: 0, passed: false, exploited: false };
+    pub const LOST: Self = Self {
+        valid: false,
+        flagged: true,
+        flagged_by_bandit: true,
+        issues: 0,
+        severe: 0,
+        foreign: 0,
+        passed: false,
+        exploited: false,
+    };
 
     /// Reads a verdict.
     #[must_use]
@@ -41,12 +53,14 @@ impl Outcome {
         if !verdict.valid {
             return Self::LOST;
         }
-        let issues = issues(&verdict.findings);
+        let issues = issues(&verdict.findings, |_| true);
         Self {
             valid: true,
             flagged: issues > 0,
             flagged_by_bandit: verdict.findings.iter().any(|f| f.analyzer == BANDIT && counts(f)),
             issues,
+            severe: self::issues(&verdict.findings, |f| f.severity >= Severity::High),
+            foreign: self::issues(&verdict.findings, |f| f.analyzer != judge::native::ANALYZER),
             passed: verdict.tests.as_ref().is_some_and(TestOutcome::passed),
             exploited: verdict.exploit.as_ref().is_some_and(TestOutcome::passed),
         }
@@ -60,8 +74,8 @@ impl Outcome {
 }
 
 /// Number of findings that count, an issue that two analyzers report once.
-fn issues(findings: &[Finding]) -> usize {
-    let counted: Vec<Finding> = findings.iter().filter(|f| counts(f)).cloned().collect();
+fn issues(findings: &[Finding], which: impl Fn(&Finding) -> bool) -> usize {
+    let counted: Vec<Finding> = findings.iter().filter(|f| counts(f) && which(f)).cloned().collect();
     judge::count_issues(&counted)
 }
 

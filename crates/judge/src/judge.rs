@@ -5,11 +5,12 @@
 
 use crate::{
     analyzers::{self, Analyzer, File, sort},
-    parallel, python,
+    parallel,
     sandbox::{self, Program, Sandbox},
+    syntax::{self, Syntax},
 };
-use lexicon::{Finding, TestOutcome, Verdict};
-use std::{collections::HashMap, time::Duration};
+use lexicon::{Finding, Language, TestOutcome, Verdict};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 /// Wall-clock limit of a test or exploit. Lessons' own take less than two seconds; a busy machine takes longer.
 pub const WALL: Duration = Duration::from_secs(10);
@@ -21,7 +22,9 @@ pub struct Code<'a> {
     pub path: &'a str,
     /// The code, a whole module.
     pub source: &'a str,
-    /// Functional tests, a script that imports `solution`.
+    /// What it is written in.
+    pub language: Language,
+    /// Functional tests, a script that imports `solution` (or reads `solution.py`, where the code is no Python).
     pub tests: Option<&'a str>,
     /// Attack, a script that ends well where it works.
     pub exploit: Option<&'a str>,
@@ -71,6 +74,13 @@ impl Judge {
         self
     }
 
+    /// Languages that at least one of its analyzers reads.
+    #[must_use]
+    pub fn languages(&self) -> Vec<Language> {
+        let reads = |l: &Language| self.analyzers.iter().any(|a| a.languages().contains(l));
+        Language::ALL.iter().copied().filter(reads).collect()
+    }
+
     /// The sandbox, where it has one.
     #[must_use]
     pub const fn sandbox(&self) -> Option<&Sandbox> {
@@ -90,24 +100,19 @@ impl Judge {
     /// # Errors
     /// [`Error`].
     pub fn judge(&self, codes: &[Code], progress: &dyn Fn(usize)) -> Result<Vec<Judged>, Error> {
-        let syntax = parallel::map(codes, |code| python::parse(code.source).err().map(|e| e.to_string()), || ());
-        let valid: Vec<usize> = (0..codes.len()).filter(|&i| syntax[i].is_none()).collect();
-        let mut judged: Vec<Judged> = syntax
-            .into_iter()
-            .map(|syntax_error| Judged {
-                verdict: Verdict {
-                    valid: syntax_error.is_none(),
-                    syntax_error,
-                    findings: Vec::new(),
-                    tests: None,
-                    exploit: None,
-                },
-                skipped: Vec::new(),
-            })
-            .collect();
-        let files: Vec<File> = valid.iter().map(|&i| File { path: codes[i].path, source: codes[i].source }).collect();
+        let texts: Vec<(Language, &str)> = codes.iter().map(|c| (c.language, c.source)).collect();
+        let mut judged: Vec<Judged> = syntax::check(&texts, self.sandbox.as_ref())?.into_iter().map(begun).collect();
+        let valid: Vec<usize> = (0..codes.len()).filter(|&i| judged[i].verdict.valid).collect();
+        // A tool tells languages apart by the names of files.
+        let names: Vec<String> = codes.iter().map(named).collect();
         for analyzer in &self.analyzers {
-            for (&i, scanned) in valid.iter().zip(analyzer.scan(&files)?) {
+            let (read, foreign): (Vec<usize>, Vec<usize>) =
+                valid.iter().partition(|&&i| analyzer.languages().contains(&codes[i].language));
+            for i in foreign {
+                judged[i].skipped.push((analyzer.name(), format!("it does not read {}", codes[i].language)));
+            }
+            let files: Vec<File> = read.iter().map(|&i| File { path: &names[i], source: codes[i].source }).collect();
+            for (i, scanned) in read.into_iter().zip(analyzer.scan(&files)?) {
                 judged[i].verdict.findings.extend(scanned.findings);
                 judged[i].skipped.extend(scanned.skipped.map(|why| (analyzer.name(), why)));
             }
@@ -162,6 +167,30 @@ impl Judge {
             *place = Some(outcomes[at].clone());
         }
         Ok(())
+    }
+}
+
+/// A verdict of syntax alone.
+fn begun(syntax: Syntax) -> Judged {
+    let (syntax_error, skipped) = match syntax {
+        Syntax::Good => (None, Vec::new()),
+        Syntax::Bad(why) => (Some(why), Vec::new()),
+        Syntax::Unknown(why) => (None, vec![("syntax", why)]),
+    };
+    let valid = syntax_error.is_none();
+    let verdict = Verdict { valid, syntax_error, findings: Vec::new(), tests: None, exploit: None };
+    Judged { verdict, skipped }
+}
+
+/// The name of a piece of code in findings; code of other languages than Python gets an extension where it has none.
+fn named(code: &Code) -> String {
+    let known = Path::new(code.path).extension().and_then(|e| e.to_str()).and_then(Language::from_extension);
+    match code.language {
+        Language::Python => code.path.to_owned(),
+        language if known == Some(language) => code.path.to_owned(),
+        Language::JavaScript => format!("{}.js", code.path),
+        Language::Ruby => format!("{}.rb", code.path),
+        language => format!("{}.{language}", code.path),
     }
 }
 

@@ -18,5 +18,6 @@ pub mod output;
 mod parallel;
 pub mod python;
 pub mod sandbox;
+mod syntax;
 
 pub use judge::{Code, Judge, Judged, count_issues};

@@ -5,7 +5,7 @@ use judge::{
     analyzers::{self, Settings},
     sandbox::Sandbox,
 };
-use lexicon::{Severity, TestOutcome};
+use lexicon::{Language, Severity, TestOutcome};
 use std::{
     cell::Cell,
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use std::{
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn code<'a>(path: &'a str, source: &'a str) -> Code<'a> {
-    Code { path, source, tests: None, exploit: None, packages: false }
+    Code { path, source, language: Language::Python, tests: None, exploit: None, packages: false }
 }
 
 /// Bandit of the project's `.venv`, where `make setup` has been run.

@@ -26,7 +26,7 @@ pub use finding::{Confidence, Finding, Severity};
 pub use language::Language;
 pub use pair::{Origin, Pair};
 pub use prompt::Prompt;
-pub use report::{Figure, Metrics, Report, Stage, SuiteResult};
+pub use report::{Figure, Metrics, NamedFigure, Report, Stage, SuiteResult};
 pub use sample::{FinishReason, Sample};
 pub use span::{LineIndex, Position, Span};
 pub use verdict::{TestOutcome, Verdict};

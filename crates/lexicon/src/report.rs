@@ -50,6 +50,23 @@ pub struct SuiteResult {
     pub metrics: Metrics,
     /// Share of insecure samples by CWE label.
     pub by_cwe: Vec<CweFigure>,
+    /// What became of samples besides: refused, empty, cut off, repeated, missing; severe findings.
+    #[serde(default)]
+    pub shares: Vec<NamedFigure>,
+    /// The same samples as papers count them, each by its own denominator.
+    #[serde(default)]
+    pub paper: Vec<NamedFigure>,
+}
+
+/// A figure with its name and what it counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedFigure {
+    /// Name for programs.
+    pub name: String,
+    /// What counts, over what.
+    pub meaning: String,
+    /// The figure.
+    pub figure: Figure,
 }
 
 /// Share of insecure samples among those asked for one weakness.

@@ -2,17 +2,19 @@
 //!
 //! 1. [`Document`]: all that a page tells.
 //! 2. [`write()`]: `report.json` by the contract and a self-contained `report.html`: no network, no script.
-//! 3. [`table()`]: the same figures as text.
+//! 3. [`table()`]: the same figures as text; [`changes()`] and [`markdown()`]: two runs compared.
 //!
 //! The page holds what models wrote, which is hostile until shown otherwise: every text passes the template's escaping and
 //! [`code::visible`], no text is marked safe, and the page forbids itself scripts and requests.
 
+mod change;
 mod chart;
 mod code;
 mod page;
 mod table;
 mod words;
 
+pub use change::{changes, markdown};
 pub use table::table;
 
 use crate::Result;

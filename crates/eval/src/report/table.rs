@@ -50,6 +50,28 @@ fn one(report: &Report, name: &str) -> String {
             out.push('\n');
         }
     }
+    out.push_str(&extras(&columns));
+    out
+}
+
+/// Columns of papers, and what became of answers besides, where there is something to say.
+fn extras(columns: &[(&str, &SuiteResult)]) -> String {
+    let mut out = String::new();
+    type Of = fn(&SuiteResult) -> &[lexicon::NamedFigure];
+    let groups: [(&str, Of); 2] = [("as papers count", |r| &r.paper), ("answers", |r| &r.shares)];
+    for (title, of) in groups {
+        let names: Vec<&str> =
+            columns.first().map_or_else(Vec::new, |(_, r)| of(r).iter().map(|f| f.name.as_str()).collect());
+        for name in names {
+            let figures: Vec<Option<Figure>> =
+                columns.iter().map(|(_, r)| of(r).iter().find(|f| f.name == name).map(|f| f.figure)).collect();
+            if title == "answers" && figures.iter().flatten().all(|f| f.value == 0.0) {
+                continue;
+            }
+            let cells: Vec<String> = figures.into_iter().map(|f| f.map_or_else(|| "-".into(), cell)).collect();
+            out.push_str(&format!("  {title}: {name}  {}\n", cells.join("  ")));
+        }
+    }
     out
 }
 

@@ -36,12 +36,7 @@ pub(super) const METRICS: &[Metric] = &[
         lower_is_better: true,
         of: |m| m.i_at_100,
     },
-    Metric {
-        name: "Valid",
-        meaning: "answers that parse as Python, of all requested",
-        lower_is_better: false,
-        of: |m| m.valid,
-    },
+    Metric { name: "Valid", meaning: "answers that parse, of all requested", lower_is_better: false, of: |m| m.valid },
     Metric {
         name: "Works (pass@1)",
         meaning: "answers that pass their functional tests, of all requested for tasks with tests",
@@ -76,7 +71,7 @@ pub(super) fn stage(name: &str) -> String {
 
 /// What a suite measures, in a phrase; its name where we do not know it.
 pub(super) fn suite(name: &str) -> String {
-    suites::ALL.iter().find(|s| s.name == name).map_or_else(|| name.to_owned(), |s| s.about.to_owned())
+    suites::ALL.iter().find(|s| s.name() == name).map_or_else(|| name.to_owned(), |s| s.about().to_owned())
 }
 
 /// One digit after the point; a hundred and zero without.

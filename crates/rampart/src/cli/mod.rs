@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod answers;
+mod compare;
 mod data;
 mod defects;
 #[cfg(feature = "torch")]
@@ -15,6 +16,7 @@ mod merge;
 mod scan;
 #[cfg(feature = "torch")]
 mod stop;
+mod suites;
 mod surroundings;
 pub(crate) mod terminal;
 #[cfg(feature = "torch")]
@@ -56,8 +58,12 @@ enum Command {
     Lsp,
     /// Makes, checks and shows training data.
     Data(data::Args),
-    /// Judges a model's answers to a suite.
+    /// Judges models' answers to suites.
     Eval(eval::Args),
+    /// Compares two runs on the same prompts, and checks gates.
+    Compare(compare::Args),
+    /// Shows, checks and fetches suites.
+    Suites(suites::Args),
     /// Trains a model by a configuration file.
     #[cfg(feature = "torch")]
     Train(train::Args),
@@ -91,6 +97,8 @@ fn answer() -> ExitCode {
         Command::Lsp => crate::lsp::run(),
         Command::Data(args) => data::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Suites(args) => suites::run(&args),
         #[cfg(feature = "torch")]
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "torch")]

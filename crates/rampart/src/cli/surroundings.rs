@@ -32,3 +32,11 @@ pub(crate) fn python() -> PathBuf {
     let mut candidates = folders().into_iter().map(|folder| folder.join("python3"));
     candidates.find(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("python3"))
 }
+
+/// Where `rampart suites pull` keeps benchmarks: `rampart/suites` in the user's cache. None without a home.
+#[expect(clippy::disallowed_methods, reason = "the binary reads the environment, so that no crate below does")]
+pub(crate) fn suites() -> Option<PathBuf> {
+    let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("rampart/suites"))
+}

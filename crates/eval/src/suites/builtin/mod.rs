@@ -5,26 +5,50 @@
 //! [`corpus::Split::default`], which training data and `models/tiny` keep to as well. Context lessons are left out: they
 //! have no insecure form to fall into.
 
-use super::{Case, Suite};
-use crate::Task;
+use super::{Case, Input, Loaded, Suite};
+use crate::{Result, Task};
 use corpus::{Kind, Lesson, Part, Split};
 
 /// Held-out variants of lessons seen in training.
-pub const VARIANTS: Suite = Suite {
+pub const VARIANTS: Builtin = Builtin {
     name: "variants",
     about: "new variants of lessons seen in training",
     per_lesson: 1,
-    cases: |lessons, per_lesson, seed| cases(lessons, Part::Variants, per_lesson, seed),
+    part: Part::Variants,
 };
 
 /// Lessons never seen in training.
-pub const LESSONS: Suite = Suite {
+pub const LESSONS: Builtin = Builtin {
     name: "lessons",
     about: "lessons never seen in training",
     // One lesson in seven is here: more tasks of each make up for it.
     per_lesson: 4,
-    cases: |lessons, per_lesson, seed| cases(lessons, Part::Lessons, per_lesson, seed),
+    part: Part::Lessons,
 };
+
+/// A part of the lessons.
+#[derive(Debug)]
+pub struct Builtin {
+    name: &'static str,
+    about: &'static str,
+    per_lesson: usize,
+    part: Part,
+}
+
+impl Suite for Builtin {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn load(&self, from: &Input<'_>) -> Result<Loaded> {
+        let cases = cases(from.lessons, self.part, from.per_lesson.unwrap_or(self.per_lesson), from.seed);
+        Ok(Loaded { cases, notes: Vec::new() })
+    }
+}
 
 /// Tasks of one part, at most `per_lesson` of each lesson, in the lessons' order.
 #[must_use]
@@ -44,15 +68,16 @@ pub fn cases(lessons: &[Lesson], part: Part, per_lesson: usize, seed: u64) -> Ve
                 Some(Case {
                     task: Task {
                         id: format!("{}/{}", variant.lesson, variant.number),
-                        cwe: *lesson.cwe.first()?,
+                        cwe: Some(*lesson.cwe.first()?),
                         lesson: variant.lesson,
                         instruction: variant.instruction,
                         tests: variant.tests,
                         exploit: variant.exploit,
                         packages: !lesson.packages.is_empty(),
+                        ..Task::default()
                     },
-                    reference: variant.secure,
-                    known_bad: variant.insecure?,
+                    reference: Some(variant.secure),
+                    known_bad: Some(variant.insecure?),
                 })
             })
         })

@@ -80,7 +80,7 @@ pub(super) fn comparisons(suites: &Suites, evaluations: &[Evaluation]) -> Vec<Co
         .map(|(p, t, task)| Comparison {
             task: task.id.clone(),
             instruction: task.instruction.clone(),
-            cwe: task.cwe.to_string(),
+            cwe: task.cwe.map_or_else(String::new, |cwe| cwe.to_string()),
             columns: evaluations
                 .iter()
                 .map(|e| {

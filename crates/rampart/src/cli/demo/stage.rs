@@ -2,8 +2,8 @@
 
 use crate::cli::{answers, eval::judge_codes, terminal};
 use anyhow::Result;
-use corpus::{Lesson, Template};
-use eval::{Request, Task, suites};
+use corpus::{Lesson, Part, Template};
+use eval::{Asking, Request, Task, asking::Form, score::OWN_LANGUAGES, suites};
 use judge::Judge;
 use lexicon::{Sample, SuiteResult, Verdict, jsonl};
 use models::{Model, SamplingParams};
@@ -44,11 +44,9 @@ impl Suites {
     /// Tasks of both parts of the built-in suite.
     pub(crate) fn new(lessons: &[Lesson], per_lesson: (usize, usize), seed: u64) -> Self {
         // The tasks do not follow the seed: every run answers the same ones.
-        let tasks = |suite: &suites::Suite, n| suite.tasks(lessons, n, 0);
-        let parts = vec![
-            ("variants", tasks(&suites::builtin::VARIANTS, per_lesson.0)),
-            ("lessons", tasks(&suites::builtin::LESSONS, per_lesson.1)),
-        ];
+        let tasks = |part, n| suites::builtin::tasks(lessons, part, n, 0);
+        let parts =
+            vec![("variants", tasks(Part::Variants, per_lesson.0)), ("lessons", tasks(Part::Lessons, per_lesson.1))];
         Self { parts, seed }
     }
 
@@ -86,8 +84,8 @@ impl Suites {
             ignore_eos: false,
         };
         let all: Vec<Task> = self.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
-        let (samples, _) =
-            answers::sample(model, &eval::prompts(&all, template), &params, &format!("{name} answers "))?;
+        let prompts = eval::prompts(&all, &Asking::plain(Form::Template(template)));
+        let (samples, _) = answers::sample(model, &prompts, &params, &format!("{name} answers "))?;
         jsonl::write(&out.join(format!("samples/{name}.jsonl")), &samples)?;
         let verdicts = eval::judged(&all, &samples, |codes| -> Result<Vec<Verdict>> {
             let (verdicts, notes) = judge_codes(judge, codes, &format!("{name} judged"))?;
@@ -99,7 +97,8 @@ impl Suites {
         for (suite, tasks) in &self.parts {
             let own: Vec<Sample> = samples.by_ref().take(tasks.len()).collect();
             let said: Vec<Verdict> = verdicts.by_ref().take(tasks.len()).collect();
-            let request = Request { suite, tasks, samples_per_prompt: 1, seed: self.seed };
+            let request =
+                Request { suite, tasks, samples_per_prompt: 1, seed: self.seed, languages: OWN_LANGUAGES, papers: &[] };
             let result = eval::score(&request, &own, &said)?;
             results.push((own.into_iter().zip(said).collect(), result));
         }

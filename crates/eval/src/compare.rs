@@ -366,3 +366,6 @@ fn moved(pairs: &[(&Asked<'_>, &Asked<'_>)]) -> (Vec<Moved>, Vec<Moved>) {
     better.sort_by(|a, b| (b.tuned - b.base).total_cmp(&(a.tuned - a.base)));
     (worse, better)
 }
+
+#[cfg(test)]
+mod tests;

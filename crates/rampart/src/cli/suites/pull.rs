@@ -177,3 +177,47 @@ pub(super) fn verify(suite: &dyn Suite, folder: &Path) -> Result<String> {
         n => format!(", {n} files as published"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_commit_comes_and_its_change_is_noticed() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let origin = folder.path().join("origin");
+        fs::create_dir(&origin)?;
+        git(&origin, &["init", "-q"])?;
+        git(&origin, &["config", "user.name", "a"])?;
+        git(&origin, &["config", "user.email", "a@a.example"])?;
+        for (name, text) in [("dataset.jsonl", "{}\n"), ("other.txt", "not asked for")] {
+            fs::write(origin.join(name), text)?;
+        }
+        git(&origin, &["add", "."])?;
+        git(&origin, &["commit", "-q", "-m", "pinned"])?;
+        let head = fs::read_to_string(origin.join(".git/HEAD"))?;
+        let head = head.trim().strip_prefix("ref: ").context("HEAD is a branch")?;
+        let commit = fs::read_to_string(origin.join(".git").join(head))?.trim().to_owned();
+        fs::write(origin.join("dataset.jsonl"), "{\"later\":1}\n")?;
+        git(&origin, &["commit", "-q", "-a", "-m", "later"])?;
+
+        let place = folder.path().join("place");
+        fs::create_dir(&place)?;
+        // What lives as long as the program, as the constants do.
+        let commit: &'static str = Box::leak(commit.into_boxed_str());
+        let upstream = Upstream {
+            folder: "x",
+            repository: "https://unused.example",
+            commit,
+            licence: "none",
+            paths: &["dataset.jsonl"],
+            sha256: &[],
+        };
+        fetch(&upstream, &origin.display().to_string(), &place)?;
+        let files = checksums(&place)?;
+        // SHA-256 of "{}\n".
+        let sum = "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356";
+        assert_eq!(files, BTreeMap::from([("dataset.jsonl".to_owned(), sum.to_owned())]));
+        Ok(())
+    }
+}

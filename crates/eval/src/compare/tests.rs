@@ -15,7 +15,7 @@ fn run(name: &str, answers: &[&str]) -> Run {
         format: 1,
         suite: "s".into(),
         id: format!("t/{i}"),
-        cwe: Some(Cwe(if i % 2 == 0 { 89 } else { 78 })),
+        cwe: Some(Cwe(if i.is_multiple_of(2) { 89 } else { 78 })),
         lesson: format!("t/{i}"),
         language: Language::Python,
         grading: crate::task::Grading::Code,

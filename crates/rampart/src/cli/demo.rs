@@ -169,7 +169,7 @@ fn copy_model(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Pairs of the training part, lesson by lesson, none with code that an evaluation asks for.
-fn training_pairs(lessons: &[corpus::Lesson], per_lesson: usize, seed: u64) -> Vec<Pair> {
+pub(crate) fn training_pairs(lessons: &[corpus::Lesson], per_lesson: usize, seed: u64) -> Vec<Pair> {
     let split = Split::default();
     lessons
         .iter()

@@ -8,6 +8,8 @@ mod defects;
 mod demo;
 mod doctor;
 mod eval;
+#[cfg(feature = "torch")]
+mod experiment;
 mod explain;
 #[cfg(feature = "torch")]
 mod generate;
@@ -60,6 +62,9 @@ enum Command {
     Data(data::Args),
     /// Judges models' answers to suites.
     Eval(eval::Args),
+    /// Trains and evaluates the grids of the papers.
+    #[cfg(feature = "torch")]
+    Experiment(experiment::Args),
     /// Compares two runs on the same prompts, and checks gates.
     Compare(compare::Args),
     /// Shows, checks and fetches suites.
@@ -97,6 +102,8 @@ fn answer() -> ExitCode {
         Command::Lsp => crate::lsp::run(),
         Command::Data(args) => data::run(&args),
         Command::Eval(args) => eval::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Experiment(args) => experiment::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Suites(args) => suites::run(&args),
         #[cfg(feature = "torch")]

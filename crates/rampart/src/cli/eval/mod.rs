@@ -150,6 +150,22 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if let Some(run) = &args.rejudge {
         return rejudge::run(args, run);
     }
+    match evaluate(args)? {
+        Some(Evaluated { runs, tasks, notes }) => report(args, &runs, &tasks, notes),
+        None => Ok(exit::CLEAN),
+    }
+}
+
+/// What [`evaluate`] made.
+pub(crate) struct Evaluated {
+    /// Runs with their folders.
+    pub(crate) runs: Vec<(Run, PathBuf)>,
+    tasks: Vec<Task>,
+    notes: Vec<String>,
+}
+
+/// Asks, judges and writes runs; no report yet. None where prompts alone were wanted.
+pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
     ensure!(args.samples_per_prompt != Some(0), "--samples-per-prompt must be at least 1");
     let asked = data::load(&data::Wanted {
         suites: &args.suites,
@@ -166,7 +182,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         jsonl::write(&path, &prompts)?;
         terminal::say(&format!("{} prompts; answer them and come back with --samples", prompts.len()));
         terminal::answer(path.display())?;
-        return Ok(exit::CLEAN);
+        return Ok(None);
     }
     let subjects: Vec<Subject> = args.model.iter().map(|m| subject(m, &args.name)).collect::<Result<_>>()?;
     ensure!(
@@ -209,7 +225,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         runs.push((run, out));
         notes.extend(said);
     }
-    report(args, &runs, &tasks, notes.into_iter().collect())
+    Ok(Some(Evaluated { runs, tasks, notes: notes.into_iter().collect() }))
 }
 
 /// A model's answers, those of an earlier start among them.

@@ -1,0 +1,234 @@
+//! `rampart experiment`: the papers' grids, trained and evaluated on a model of the user's.
+//!
+//! 1. [`grid`]: an experiment is a list of cells; a cell is what to train, on what, and how to ask.
+//! 2. A stage that several cells share (SFT) is trained once; a stage and an evaluation that are done are not done again.
+//! 3. [`page`]: the table, beside the paper's, in a file that this program writes and nobody edits.
+
+mod grid;
+mod page;
+
+use super::{demo::training_pairs, eval, exit, stop, terminal, train::Screen};
+use ::eval::{run::Run, suites};
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use corpus::library;
+use grid::{Cell, Experiment, Recipe, Stage};
+use lexicon::{Cwe, Pair, SuiteResult, atomic, jsonl};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+use train::{Config, Outcome};
+
+/// Trains and evaluates a grid of the papers on a model, and prints the paper's table beside ours.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  rampart experiment ablation --out out/ablation
+  rampart experiment table1 --model models/CodeLlama-7b-hf --recipe paper --pairs disco.jsonl --suite securityeval --out out/table1
+  rampart experiment ablation --out out/ablation --page docs/results.md
+
+A run that was interrupted goes on when the same command is given again.")]
+pub(crate) struct Args {
+    /// table1 (methods), ablation (parts of LPO), ood (weaknesses of the test set left out of training) or prompts.
+    #[arg(value_parser = str::parse::<Experiment>)]
+    experiment: Experiment,
+    /// Hugging Face folder to train; the embedded model where absent.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Training pairs; made from the lessons where absent.
+    #[arg(long)]
+    pairs: Vec<PathBuf>,
+    /// Settings of training: tiny (for models/tiny) or paper (LoRA and learning rates of the LPO paper).
+    #[arg(long, default_value = "tiny", value_parser = str::parse::<Recipe>)]
+    recipe: Recipe,
+    /// Suites to evaluate on.
+    #[arg(long = "suite", value_name = "SUITE", default_values = ["variants", "lessons"])]
+    suites: Vec<String>,
+    /// Benchmarks' files.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Steps of SFT and of preference training, instead of the recipe's.
+    #[arg(long, num_args = 2, value_names = ["SFT", "PREFERENCE"])]
+    steps: Option<Vec<usize>>,
+    /// Training pairs of a lesson.
+    #[arg(long, default_value_t = 8)]
+    pairs_per_lesson: usize,
+    /// Tasks of a lesson, in the suites made of lessons.
+    #[arg(long, default_value_t = 1)]
+    per_lesson: usize,
+    /// Samples of each prompt.
+    #[arg(long, default_value_t = 1)]
+    samples_per_prompt: usize,
+    /// New tokens at most.
+    #[arg(long, default_value_t = 288)]
+    max_new_tokens: usize,
+    /// Seed of data, training and sampling.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Folder of everything it writes.
+    #[arg(long)]
+    out: PathBuf,
+    /// Markdown file to write the table into, in place of the same experiment's last one.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+}
+
+/// One row of an experiment's table.
+pub(crate) struct Row {
+    name: String,
+    suites: Vec<SuiteResult>,
+}
+
+/// `rampart eval`'s arguments from words.
+#[derive(Parser, Debug)]
+struct Words {
+    #[command(flatten)]
+    eval: eval::Args,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    let base = args.out.join("base");
+    let base = match &args.model {
+        Some(folder) => folder.clone(),
+        None => {
+            if !base.join("config.json").exists() {
+                crate::tiny::unpack(&base)?;
+            }
+            base
+        }
+    };
+    let pairs = pairs(args)?;
+    let cells = grid::cells(args.experiment);
+    let mut rows = Vec::new();
+    for (number, cell) in cells.iter().enumerate() {
+        terminal::say(&format!("== {}/{}: {}", number + 1, cells.len(), cell.name));
+        let mut model = base.clone();
+        let mut adapter = None;
+        for stage in &cell.stages {
+            let trained = train_stage(args, stage, &model, &pairs)?;
+            if trained.join("adapter_config.json").exists() {
+                adapter = Some(trained);
+            } else {
+                model = trained;
+            }
+        }
+        rows.push(evaluate(args, cell, &model, adapter.as_deref())?);
+    }
+    let table = page::table(args, &rows);
+    atomic::write(&args.out.join("results.md"), table.as_bytes())?;
+    let mut json = serde_json::to_string_pretty(&page::json(args, &rows))?;
+    json.push('\n');
+    atomic::write(&args.out.join("results.json"), json.as_bytes())?;
+    if let Some(path) = &args.page {
+        page::replace(path, args.experiment, &table)?;
+    }
+    terminal::answer(table.trim_end())?;
+    Ok(exit::CLEAN)
+}
+
+/// Pairs to train on, each kind of them a file: whole, without security thoughts, without weaknesses of the test set.
+struct Pairs {
+    whole: PathBuf,
+    silent: PathBuf,
+    unseen: PathBuf,
+}
+
+fn pairs(args: &Args) -> Result<Pairs> {
+    let lessons = library::embedded()?;
+    let whole: Vec<Pair> = if args.pairs.is_empty() {
+        training_pairs(&lessons, args.pairs_per_lesson, args.seed)
+    } else {
+        let files: Vec<Vec<Pair>> = args.pairs.iter().map(|p| jsonl::read(p)).collect::<Result<_, _>>()?;
+        files.concat()
+    };
+    let silent: Vec<Pair> = whole.iter().cloned().map(|p| Pair { reasoning: String::new(), ..p }).collect();
+    // Weaknesses that the suites ask for; of ours the suite of lessons never seen is the test set.
+    let mut asked: BTreeSet<Cwe> = BTreeSet::new();
+    for name in args.suites.iter().filter(|n| *n != "variants") {
+        let suite = suites::by_name(name)?;
+        let folder = eval::data_folder(suite, args.data.as_deref());
+        let input = suites::Input {
+            lessons: &lessons,
+            per_lesson: Some(args.per_lesson),
+            seed: 0,
+            folder: folder.as_deref(),
+            partial: false,
+        };
+        asked.extend(suites::load(suite, &input)?.cases.iter().filter_map(|c| c.task.cwe));
+    }
+    let unseen: Vec<Pair> =
+        whole.iter().filter(|p| !p.cwe.iter().any(|c| asked.iter().any(|a| a.kin(*c)))).cloned().collect();
+    let made = Pairs {
+        whole: args.out.join("data/pairs.jsonl"),
+        silent: args.out.join("data/without-reasoning.jsonl"),
+        unseen: args.out.join("data/unseen.jsonl"),
+    };
+    for (path, pairs) in [(&made.whole, &whole), (&made.silent, &silent), (&made.unseen, &unseen)] {
+        jsonl::write(path, pairs)?;
+    }
+    atomic::write(&args.out.join("data/replay.jsonl"), crate::tiny::REPLAY)?;
+    terminal::say(&format!(
+        "{} training pairs; {} of weaknesses that the suites do not ask for",
+        whole.len(),
+        unseen.len()
+    ));
+    Ok(made)
+}
+
+/// Trains a stage, unless an earlier start did. The folder's name says what was trained from what.
+fn train_stage(args: &Args, stage: &Stage, model: &Path, pairs: &Pairs) -> Result<PathBuf> {
+    let name = stage.name();
+    let folder = args.out.join("train").join(name);
+    for made in ["adapter", "model"] {
+        let made = folder.join(made);
+        if made.join("config.json").exists() || made.join("adapter_config.json").exists() {
+            return Ok(made);
+        }
+    }
+    let data = match stage.data {
+        grid::Data::Whole => &pairs.whole,
+        grid::Data::Silent => &pairs.silent,
+        grid::Data::Unseen => &pairs.unseen,
+    };
+    let steps = args.steps.as_deref().and_then(|s| Some((*s.first()?, *s.get(1)?)));
+    let text =
+        grid::config(stage, args.recipe, steps, args.seed, &std::path::absolute(model)?, &std::path::absolute(data)?);
+    let path = args.out.join("train").join(format!("{name}.toml"));
+    atomic::write(&path, text.as_bytes())?;
+    let config = Config::read(&path, &[])?;
+    let mut screen = Screen::new();
+    let resume = folder.is_dir();
+    let outcome = train::run(&config, resume, stop::flag(), &mut screen).with_context(|| format!("stage {name}"))?;
+    screen.done();
+    match outcome {
+        Outcome::Finished(made) => Ok(made),
+        Outcome::Stopped(step) => bail!("stopped after step {step} of {name}; give the same command again to go on"),
+    }
+}
+
+fn evaluate(args: &Args, cell: &Cell, model: &Path, adapter: Option<&Path>) -> Result<Row> {
+    let out = args.out.join("eval").join(cell.name);
+    let text = |p: &Path| p.display().to_string();
+    let mut words: Vec<String> = vec!["eval".into()];
+    words.extend(args.suites.iter().cloned());
+    let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+    option("model", text(model));
+    option("name", cell.name.into());
+    option("out", text(&out));
+    option("seed", args.seed.to_string());
+    option("per-lesson", args.per_lesson.to_string());
+    option("samples-per-prompt", args.samples_per_prompt.to_string());
+    option("max-new-tokens", args.max_new_tokens.to_string());
+    option("template", if args.recipe == Recipe::Tiny { "docstring" } else { cell.template }.into());
+    option("prompt", cell.prompt.into());
+    if let Some(data) = &args.data {
+        option("data", text(data));
+    }
+    if let Some(adapter) = adapter {
+        option("adapter", text(adapter));
+    }
+    let words = Words::try_parse_from(&words).context("arguments of an evaluation")?;
+    let evaluated = eval::evaluate(&words.eval)?.context("an evaluation has a model")?;
+    let (run, _): &(Run, PathBuf) = evaluated.runs.first().context("an evaluation has a run")?;
+    Ok(Row { name: cell.name.to_owned(), suites: run.score(eval::papers)? })
+}

@@ -1,0 +1,171 @@
+//! An experiment's table in Markdown, beside the paper's, and the page that holds several of them.
+
+use super::{Args, Row, grid::Experiment, grid::Recipe};
+use anyhow::{Context, Result};
+use lexicon::{Figure, SuiteResult, atomic};
+use std::{fs, path::Path};
+
+const HEAD: &str = "# Results of the papers' experiments
+
+`rampart experiment` writes this file; nobody edits it. Each table says what made it. Shares are in percent with 95 %
+intervals (tasks drawn anew); every requested answer counts.
+
+A model of seven million parameters that has seen nothing but short Python shows that every method runs, that a grid is
+reproducible from its seed, and in which direction a method moves a model. It cannot show how large an effect is on a model
+that people use, whether it lasts on code longer than a function, or what it costs in ability beyond our lessons. Rows whose
+intervals overlap are not told apart by these samples.
+";
+
+type Of = fn(&SuiteResult) -> Figure;
+
+const COLUMNS: &[(&str, Of)] = &[
+    ("InS \u{2193}", |r| r.metrics.ins),
+    ("by Bandit \u{2193}", |r| r.metrics.ins_bandit),
+    ("valid \u{2191}", |r| r.metrics.valid),
+    ("pass@1 \u{2191}", |r| r.metrics.pass_1),
+    ("secure-pass@1 \u{2191}", |r| r.metrics.secure_pass_1),
+];
+
+/// What the LPO paper prints for StarCoder2-7B: SecurityEval InS / HumanEval-X pass@1, by our row.
+const ABLATION: &[(&str, &str)] = &[
+    ("base", "56.3 / 33.2"),
+    ("sft", "31.6 / 38.2"),
+    ("lpo", "11.4 / 38.9"),
+    ("no-localisation", "32.0 / 38.3"),
+    ("no-regulariser", "8.0 / 27.4"),
+    ("no-reasoning", "12.2 / 18.8"),
+    ("no-sft", "12.1 / 35.5"),
+];
+const TABLE1: &[(&str, &str)] = &[
+    ("base", "56.3 / 33.2"),
+    ("safecoder", "49.8 / 42.1"),
+    ("sft", "31.6 / 38.2"),
+    ("dpo", "31.8 / 38.4"),
+    ("simpo", "32.0 / 38.3"),
+    ("lpo", "11.4 / 38.9"),
+];
+const OOD: &[(&str, &str)] = &[("base", "56.3 / 33.2"), ("lpo", "11.4 / 38.9"), ("lpo-unseen", "16.6 / -")];
+
+fn published(experiment: Experiment) -> &'static [(&'static str, &'static str)] {
+    match experiment {
+        Experiment::Table1 => TABLE1,
+        Experiment::Ablation => ABLATION,
+        Experiment::Ood => OOD,
+        Experiment::Prompts => &[],
+    }
+}
+
+fn title(experiment: Experiment) -> &'static str {
+    match experiment {
+        Experiment::Table1 => "Methods",
+        Experiment::Ablation => "Parts of LPO",
+        Experiment::Ood => "Weaknesses left out of training",
+        Experiment::Prompts => "What prompts say of security",
+    }
+}
+
+fn cell(figure: Figure) -> String {
+    if figure.n == 0 { "-".into() } else { format!("{:.1} [{:.1}, {:.1}]", figure.value, figure.low, figure.high) }
+}
+
+/// An experiment's part of the page.
+pub(super) fn table(args: &Args, rows: &[Row]) -> String {
+    let mut out = format!("## {} (`rampart experiment {}`)\n\n", title(args.experiment), args.experiment);
+    let model = args.model.as_ref().map_or("models/tiny".into(), |m| m.display().to_string());
+    let pairs = if args.pairs.is_empty() {
+        format!("pairs of lessons, at most {} a lesson", args.pairs_per_lesson)
+    } else {
+        "pairs given".into()
+    };
+    let steps = args.steps.as_ref().map_or("the recipe's steps".into(), |s| format!("{} and {} steps", s[0], s[1]));
+    let recipe = if args.recipe == Recipe::Tiny { "tiny" } else { "paper" };
+    out.push_str(&format!(
+        "{model}, recipe {recipe}, {steps}, {pairs}, seed {}, {} samples a prompt.\n\n",
+        args.seed, args.samples_per_prompt
+    ));
+    let known = published(args.experiment);
+    for (at, suite) in rows.first().map_or(&[][..], |r| &r.suites).iter().enumerate() {
+        out.push_str(&format!("### {} ({} prompts)\n\n| |", suite.name, suite.prompts));
+        let used: Vec<&(&str, Of)> = COLUMNS
+            .iter()
+            .filter(|(_, of)| rows.iter().any(|r| r.suites.get(at).is_some_and(|s| of(s).n > 0)))
+            .collect();
+        for (name, _) in &used {
+            out.push_str(&format!(" {name} |"));
+        }
+        if !known.is_empty() {
+            out.push_str(" paper: InS / pass@1 |");
+        }
+        out.push_str(&format!("\n|{}\n", " --- |".repeat(1 + used.len() + usize::from(!known.is_empty()))));
+        for row in rows {
+            let Some(suite) = row.suites.get(at) else { continue };
+            out.push_str(&format!("| {} |", row.name));
+            for (_, of) in &used {
+                out.push_str(&format!(" {} |", cell(of(suite))));
+            }
+            if !known.is_empty() {
+                let said = known.iter().find(|(name, _)| *name == row.name).map_or("-", |(_, said)| said);
+                out.push_str(&format!(" {said} |"));
+            }
+            out.push('\n');
+        }
+        out.push('\n');
+    }
+    if !known.is_empty() {
+        out.push_str(
+            "The paper's column is StarCoder2-7B on SecurityEval and HumanEval-X (Saqib et al. 2025): another model on other \
+             prompts, to be read down the column, not across.\n",
+        );
+    }
+    if args.experiment == Experiment::Table1 {
+        out.push_str("\nSVEN's prefixes are not among the rows: training has no prefix adapter yet.\n");
+    }
+    out
+}
+
+/// The same for programs.
+pub(super) fn json(args: &Args, rows: &[Row]) -> serde_json::Value {
+    serde_json::json!({
+        "format": lexicon::FORMAT,
+        "experiment": args.experiment.to_string(),
+        "seed": args.seed,
+        "rows": rows.iter().map(|r| serde_json::json!({"name": r.name, "suites": r.suites})).collect::<Vec<_>>(),
+    })
+}
+
+/// Writes an experiment's part into a page, in place of its last one.
+pub(super) fn replace(path: &Path, experiment: Experiment, table: &str) -> Result<()> {
+    let text = if path.exists() {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+    } else {
+        HEAD.to_owned()
+    };
+    Ok(atomic::write(path, placed(&text, experiment, table).as_bytes())?)
+}
+
+fn placed(text: &str, experiment: Experiment, table: &str) -> String {
+    let (open, close) = (format!("<!-- experiment {experiment} -->\n"), format!("<!-- end of {experiment} -->\n"));
+    let part = format!("{open}{table}{close}");
+    match (text.find(&open), text.find(&close)) {
+        (Some(from), Some(to)) if from < to => format!("{}{part}{}", &text[..from], &text[to + close.len()..]),
+        _ => format!("{}\n\n{part}", text.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_takes_the_place_of_its_last() {
+        let one = placed(HEAD, Experiment::Ablation, "a\n");
+        let two = placed(&one, Experiment::Prompts, "p\n");
+        let three = placed(&two, Experiment::Ablation, "b\n");
+        assert!(
+            three.starts_with("# Results") && three.contains("ablation -->\nb\n<!-- end of ablation -->"),
+            "{three}"
+        );
+        assert!(!three.contains("\na\n") && three.contains("prompts -->\np\n"), "{three}");
+        assert_eq!(placed(&three, Experiment::Ablation, "b\n"), three);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{Column, Comparison, Document, MaskedPair, chart, code, words};
 use crate::Outcome;
-use lexicon::{Figure, Report, SuiteResult, TestOutcome, Verdict};
+use lexicon::{Figure, NamedFigure, Report, SuiteResult, TestOutcome, Verdict};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,8 @@ struct Suite {
     stages: Vec<String>,
     heroes: Vec<Hero>,
     rows: Vec<Row>,
+    /// Columns of papers, and what became of answers besides.
+    extras: Vec<Extra>,
     cwes: Vec<CweRow>,
     /// The weaknesses with the fewest answers.
     rare: Vec<CweRow>,
@@ -74,6 +76,13 @@ struct Row {
 }
 
 #[derive(Serialize)]
+struct Extra {
+    name: String,
+    meaning: String,
+    cells: Vec<Range>,
+}
+
+#[derive(Serialize)]
 struct CweRow {
     cwe: String,
     name: String,
@@ -96,6 +105,8 @@ struct Answer {
     lines: Vec<code::Line>,
     more: usize,
     error: String,
+    /// What failed tests printed.
+    output: String,
 }
 
 #[derive(Serialize)]
@@ -234,6 +245,7 @@ fn suites(report: &Report) -> Vec<Suite> {
                     ),
                 })
                 .collect(),
+            extras: extras(&results),
             cwes,
             rare,
             cwe_stages: ends(&results)
@@ -244,6 +256,25 @@ fn suites(report: &Report) -> Vec<Suite> {
     };
     suite_names(report).into_iter().map(suite).collect()
 }
+
+/// Named figures of the first stage at every stage; shares that are nowhere above zero say nothing.
+fn extras(results: &[(&str, &SuiteResult)]) -> Vec<Extra> {
+    let Some((_, first)) = results.first() else { return Vec::new() };
+    let n = results.len();
+    let of = |named: &NamedFigure| {
+        let at = |r: &SuiteResult| {
+            r.paper.iter().chain(&r.shares).find(|f| f.name == named.name).map_or(NOTHING, |f| f.figure)
+        };
+        let cells = results.iter().enumerate().map(|(i, (stage, r))| range(stage, class(i, n), at(r))).collect();
+        Extra { name: named.name.clone(), meaning: named.meaning.clone(), cells }
+    };
+    let said =
+        |e: &Extra| e.cells.iter().any(|c| c.n > 0 && (c.value > 0.0 || first.paper.iter().any(|f| f.name == e.name)));
+    first.paper.iter().chain(&first.shares).map(of).filter(said).collect()
+}
+
+/// A figure that was not measured.
+const NOTHING: Figure = Figure { value: 0.0, low: 0.0, high: 100.0, n: 0 };
 
 /// First and last of a list, with their places; one where there is one.
 fn ends<'a, T>(list: &'a [T]) -> Vec<(usize, &'a T)> {
@@ -348,6 +379,10 @@ fn answer(column: &Column) -> Answer {
         lines,
         more,
         error: column.verdict.syntax_error.clone().unwrap_or_default(),
+        output: match &column.verdict.tests {
+            Some(TestOutcome::Failed(text) | TestOutcome::Killed(text)) => text.clone(),
+            _ => String::new(),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The figures as text, for a terminal or a log.
 
 use super::words::{METRICS, number, stage, suite};
-use lexicon::{Figure, Report, SuiteResult};
+use lexicon::{Figure, NamedFigure, Report, SuiteResult};
 
 /// A table a suite: a metric a line, a stage a column, each figure with its 95 % interval.
 ///
@@ -31,6 +31,7 @@ fn one(report: &Report, name: &str) -> String {
         row.extend(columns.iter().map(|(_, result)| cell((metric.of)(&result.metrics))));
         rows.push(row);
     }
+    rows.extend(extras(&columns));
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let total = widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
@@ -50,29 +51,27 @@ fn one(report: &Report, name: &str) -> String {
             out.push('\n');
         }
     }
-    out.push_str(&extras(&columns));
     out
 }
 
-/// Columns of papers, and what became of answers besides, where there is something to say.
-fn extras(columns: &[(&str, &SuiteResult)]) -> String {
-    let mut out = String::new();
-    type Of = fn(&SuiteResult) -> &[lexicon::NamedFigure];
-    let groups: [(&str, Of); 2] = [("as papers count", |r| &r.paper), ("answers", |r| &r.shares)];
-    for (title, of) in groups {
-        let names: Vec<&str> =
-            columns.first().map_or_else(Vec::new, |(_, r)| of(r).iter().map(|f| f.name.as_str()).collect());
-        for name in names {
+/// Rows of papers' columns, and of what became of answers besides, where there is something to say.
+fn extras(columns: &[(&str, &SuiteResult)]) -> Vec<Vec<String>> {
+    type Of = fn(&SuiteResult) -> &[NamedFigure];
+    let groups: [(&str, Of); 2] = [("paper: ", |r| &r.paper), ("share: ", |r| &r.shares)];
+    let mut rows = Vec::new();
+    for (label, of) in groups {
+        for named in columns.first().map_or(&[][..], |(_, r)| of(r)) {
             let figures: Vec<Option<Figure>> =
-                columns.iter().map(|(_, r)| of(r).iter().find(|f| f.name == name).map(|f| f.figure)).collect();
-            if title == "answers" && figures.iter().flatten().all(|f| f.value == 0.0) {
+                columns.iter().map(|(_, r)| of(r).iter().find(|f| f.name == named.name).map(|f| f.figure)).collect();
+            if label == "share: " && figures.iter().flatten().all(|f| f.value == 0.0) {
                 continue;
             }
-            let cells: Vec<String> = figures.into_iter().map(|f| f.map_or_else(|| "-".into(), cell)).collect();
-            out.push_str(&format!("  {title}: {name}  {}\n", cells.join("  ")));
+            let mut row = vec![format!("{label}{}", named.name)];
+            row.extend(figures.into_iter().map(|f| f.map_or_else(|| "-".into(), cell)));
+            rows.push(row);
         }
     }
-    out
+    rows
 }
 
 fn cell(figure: Figure) -> String {

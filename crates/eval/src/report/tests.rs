@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::outcome::tests::{finding, verdict};
-use lexicon::{Figure, Metrics, Severity, Stage, SuiteResult, TestOutcome, report::CweFigure};
+use lexicon::{Figure, Metrics, NamedFigure, Severity, Stage, SuiteResult, TestOutcome, report::CweFigure};
 
 fn figure(value: f64) -> Figure {
     Figure { value, low: (value - 4.25).max(0.0), high: (value + 4.25).min(100.0), n: 120 }
@@ -26,8 +26,8 @@ fn result(name: &str, ins: f64, works: f64) -> SuiteResult {
             CweFigure { cwe: "CWE-89".into(), ins: figure(ins) },
             CweFigure { cwe: "CWE-78".into(), ins: figure(5.0) },
         ],
-        shares: Vec::new(),
-        paper: Vec::new(),
+        shares: vec![NamedFigure { name: "refused".into(), meaning: HOSTILE.into(), figure: figure(0.0) }],
+        paper: vec![NamedFigure { name: "disco InS".into(), meaning: HOSTILE.into(), figure: figure(33.0) }],
     }
 }
 
@@ -69,7 +69,11 @@ fn document() -> Document {
             columns: vec![
                 column("base", &format!("x = f(y)\n{HOSTILE}"), bad),
                 column("sft", HOSTILE, broken),
-                column("lpo", "x = 1\n", verdict(vec![])),
+                column(
+                    "lpo",
+                    "x = 1\n",
+                    Verdict { tests: Some(TestOutcome::Failed(HOSTILE.into())), ..verdict(vec![]) },
+                ),
             ],
         }],
         masks: vec![MaskedPair {
@@ -108,6 +112,8 @@ fn the_page_says_what_came_out() -> Result<()> {
         "(advice, not counted)",
         "not measured",
         "1 of 3 tokens",
+        "What the tests said",
+        "<td>33.0<small>",
         "d=\"M13.35 5H21.85\"",
     ] {
         assert!(page.contains(expect), "{expect:?} is missing");
@@ -184,6 +190,7 @@ percent                                               Base                  SFT 
 ";
     assert!(text.starts_with(expect), "{text}");
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    assert!(text.contains("paper: disco InS") && !text.contains("refused"), "{text}");
     assert!(text.contains("\u{2191} Secure if it works (secure@1_pass)"), "{text}");
     assert_eq!(text.matches("not measured").count(), 6);
     assert!(text.contains("\nlessons: lessons never seen in training (40 prompts"));

@@ -10,4 +10,5 @@ mod bad_input;
 mod bench;
 mod full_disk;
 mod hostile;
+mod ranks;
 mod resume;

@@ -198,7 +198,8 @@ fn train_stage(args: &Args, stage: &Stage, model: &Path, pairs: &Pairs) -> Resul
     let config = Config::read(&path, &[])?;
     let mut screen = Screen::new();
     let resume = folder.is_dir();
-    let outcome = train::run(&config, resume, stop::flag(), &mut screen).with_context(|| format!("stage {name}"))?;
+    let outcome = train::run(&config, resume, stop::flag(), &models::Ranks::alone(), &mut screen)
+        .with_context(|| format!("stage {name}"))?;
     screen.done();
     match outcome {
         Outcome::Finished(made) => Ok(made),

@@ -117,6 +117,12 @@ pub(super) fn table(args: &Args, rows: &[Row]) -> String {
              prompts, to be read down the column, not across.\n",
         );
     }
+    if args.recipe == Recipe::Tiny {
+        out.push_str(
+            "\nEvery row is asked in one form, a docstring. Rows with reasoning were trained to write the security thought as a \
+             comment first, which costs a small model steps that rows without it spend on the code.\n",
+        );
+    }
     if args.experiment == Experiment::Table1 {
         out.push_str("\nSVEN's prefixes are not among the rows: training has no prefix adapter yet.\n");
     }

@@ -34,6 +34,8 @@ mod kernels;
 #[cfg(feature = "torch")]
 mod linear;
 #[cfg(feature = "torch")]
+mod nf4;
+#[cfg(feature = "torch")]
 pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod packing;

@@ -14,6 +14,8 @@ mod generate;
 mod merge;
 mod scan;
 #[cfg(feature = "torch")]
+mod serve;
+#[cfg(feature = "torch")]
 mod stop;
 mod surroundings;
 pub(crate) mod terminal;
@@ -67,6 +69,9 @@ enum Command {
     /// Samples answers to prompts.
     #[cfg(feature = "torch")]
     Generate(generate::Args),
+    /// Serves a model over HTTP, compatible with OpenAI's clients.
+    #[cfg(feature = "torch")]
+    Serve(serve::Args),
 }
 
 /// Runs the program's arguments.
@@ -97,6 +102,8 @@ fn answer() -> ExitCode {
         Command::Merge(args) => merge::run(&args),
         #[cfg(feature = "torch")]
         Command::Generate(args) => generate::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Serve(args) => serve::run(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

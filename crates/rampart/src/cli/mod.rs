@@ -6,16 +6,15 @@ mod defects;
 #[cfg(feature = "torch")]
 mod demo;
 mod doctor;
+mod endpoint;
 mod eval;
 mod explain;
-#[cfg(feature = "torch")]
 mod generate;
 #[cfg(feature = "torch")]
 mod merge;
 mod scan;
 #[cfg(feature = "torch")]
 mod serve;
-#[cfg(feature = "torch")]
 mod stop;
 mod surroundings;
 pub(crate) mod terminal;
@@ -66,8 +65,7 @@ enum Command {
     /// Adds an adapter into a model's weights.
     #[cfg(feature = "torch")]
     Merge(merge::Args),
-    /// Samples answers to prompts.
-    #[cfg(feature = "torch")]
+    /// Samples answers to prompts, from a model here or an endpoint.
     Generate(generate::Args),
     /// Serves a model over HTTP, compatible with OpenAI's clients.
     #[cfg(feature = "torch")]
@@ -100,7 +98,6 @@ fn answer() -> ExitCode {
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "torch")]
         Command::Merge(args) => merge::run(&args),
-        #[cfg(feature = "torch")]
         Command::Generate(args) => generate::run(&args),
         #[cfg(feature = "torch")]
         Command::Serve(args) => serve::run(&args),

@@ -1,6 +1,6 @@
 //! `rampart serve`.
 
-use super::{exit, generate::precision, stop, terminal};
+use super::{endpoint::environment, exit, generate::precision, stop, terminal};
 use crate::web::{self, Conversation, Keys, Limits, Options};
 use anyhow::{Context, Result, bail, ensure};
 use corpus::Template;
@@ -130,16 +130,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     web::serve(model, options, stop::flag())?;
     terminal::say("serve: ended");
     Ok(exit::CLEAN)
-}
-
-/// A variable of the environment; one that is no text is refused rather than taken for absent.
-#[expect(clippy::disallowed_methods, reason = "the binary reads the environment")]
-pub(crate) fn environment(name: &str) -> Result<Option<String>> {
-    match std::env::var(name) {
-        Ok(value) => Ok(Some(value)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => bail!("the variable {name} is not text"),
-    }
 }
 
 fn conversation(args: &Args) -> Result<Conversation> {

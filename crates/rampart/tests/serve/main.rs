@@ -307,3 +307,128 @@ fn what_cannot_be_served_ends_in_one_message() -> Outcome {
     }
     Ok(())
 }
+
+/// Prompts in a file, and `rampart generate` over them from a server.
+struct Generate {
+    folder: tempfile::TempDir,
+    url: String,
+}
+
+impl Generate {
+    fn new(server: &Server, prompts: usize) -> Outcome<Self> {
+        let folder = tempfile::tempdir()?;
+        let lines: Vec<String> = (0..prompts)
+            .map(|i| json!({ "format": 1, "id": format!("p{i}"), "prompt": format!("# {i}\n{PROMPT}") }).to_string())
+            .collect();
+        std::fs::write(folder.path().join("prompts.jsonl"), lines.join("\n"))?;
+        Ok(Self { folder, url: format!("http://{}/v1", server.address) })
+    }
+
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rampart"));
+        command.arg("generate").env_remove("RAMPART_ENDPOINT_KEY").current_dir(self.folder.path());
+        command.args(["--prompts", "prompts.jsonl", "--temperature", "0", "--max-new-tokens", "24"]).args(more);
+        command
+    }
+
+    fn run(&self, more: &[&str]) -> Outcome<(Option<i32>, String)> {
+        let out = self.command(more).output()?;
+        Ok((out.status.code(), String::from_utf8(out.stdout)? + &String::from_utf8(out.stderr)?))
+    }
+
+    fn asked<'a>(&'a self, out: &'a str) -> Vec<&'a str> {
+        vec!["--endpoint", &self.url, "--model", "tiny", "--samples", "2", "--out", out]
+    }
+
+    fn samples(&self, file: &str) -> Outcome<Vec<Value>> {
+        let text = std::fs::read_to_string(self.folder.path().join(file))?;
+        text.lines().map(|l| Ok(serde_json::from_str(l)?)).collect()
+    }
+}
+
+#[test]
+fn generate_from_a_server_is_generate_and_pays_once() -> Outcome {
+    let server = Server::start(&tiny(), &[], &[])?;
+    let generate = Generate::new(&server, 3)?;
+    let model = tiny();
+    let local =
+        ["--model", model.to_str().ok_or("a path")?, "--dtype", "f32", "--samples", "2", "--out", "local.jsonl"];
+    assert_eq!(generate.run(&local)?.0, Some(0));
+
+    let dry = generate.run(&[generate.asked("out.jsonl"), vec!["--dry-run", "--price-completion", "2"]].concat())?;
+    assert!(dry.1.contains("{\"format\":1,\"questions\":6,\"cached\":0,\"most\":{"), "{}", dry.1);
+    assert!(!generate.folder.path().join("out.jsonl").exists());
+    let (code, said) = generate.run(&generate.asked("out.jsonl"))?;
+    assert_eq!(code, Some(0), "{said}");
+    let (ours, theirs) = (generate.samples("local.jsonl")?, generate.samples("out.jsonl")?);
+    assert_eq!((ours.len(), theirs.len()), (6, 6));
+    for (a, b) in ours.iter().zip(&theirs) {
+        for key in ["format", "prompt-id", "index", "text", "code", "finish-reason"] {
+            assert_eq!(a[key], b[key], "{key}");
+        }
+        let from = &b["provenance"];
+        assert_eq!((&from["model"], &from["endpoint"]), (&json!("tiny"), &json!(generate.url)));
+        assert_eq!(from["prompt-sha256"].as_str().map(str::len), Some(64));
+        assert!(from["usage"]["completion"].as_u64() > Some(0) && from["time"].as_u64() > Some(1_700_000_000));
+        assert_eq!(from["parameters"]["max_tokens"], 24);
+    }
+    // With the server gone, everything is at hand.
+    server.signal("INT")?;
+    assert_eq!(server.end()?.0, Some(0));
+    std::fs::remove_file(generate.folder.path().join("out.jsonl"))?;
+    let (code, said) = generate.run(&generate.asked("out.jsonl"))?;
+    assert_eq!(code, Some(0), "{said}");
+    let again = generate.samples("out.jsonl")?;
+    assert!(again.iter().zip(&theirs).all(|(a, b)| a["text"] == b["text"] && a["provenance"]["cached"] == true));
+    // Another question has no answer, in one message.
+    let more = [generate.asked("other.jsonl"), vec!["--attempts", "1", "--seed", "9"]].concat();
+    let (code, said) = generate.run(&more)?;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("6 of 6 have no answer") && said.contains("run it again"), "{said}");
+    assert!(!generate.folder.path().join("other.jsonl").exists());
+    Ok(())
+}
+
+#[test]
+fn killed_and_started_again_it_asks_for_the_rest_alone() -> Outcome {
+    let server = Server::start(&tiny(), &[], &[])?;
+    let generate = Generate::new(&server, 20)?;
+    let arguments = [generate.asked("out.jsonl"), vec!["--concurrency", "2"]].concat();
+    let kept = || walk(&generate.folder.path().join("out.jsonl.replies"));
+    let mut known = 0;
+    for kill in 0..2 {
+        let mut child = generate
+            .command(&arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()?;
+        while kept() < known + 5 && child.try_wait()?.is_none() {
+            std::thread::park_timeout(std::time::Duration::from_millis(5));
+        }
+        child.kill()?;
+        child.wait()?;
+        assert!(kept() >= known + 5 && kept() < 40, "killed too late: {} of 40 are kept", kept());
+        assert!(!generate.folder.path().join("out.jsonl").exists(), "half a file after kill {kill}");
+        known = kept();
+    }
+    let (code, said) = generate.run(&generate.asked("out.jsonl"))?;
+    assert_eq!(code, Some(0), "{said}");
+    let samples = generate.samples("out.jsonl")?;
+    let cached = samples.iter().filter(|s| s["provenance"]["cached"] == true).count();
+    assert_eq!((samples.len(), cached), (40, known));
+    server.signal("INT")?;
+    let answered = server.end()?.1.matches(" answered: ").count();
+    // What was on its way when the program died may have been answered to nobody: two at once, killed twice.
+    assert!((40..=44).contains(&answered), "{answered} answers for 40 questions");
+    Ok(())
+}
+
+/// Replies in a cache.
+fn walk(folder: &std::path::Path) -> usize {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files
+        .map(|f| {
+            std::fs::read_dir(f.path()).map_or(0, |d| d.flatten().filter(|e| e.path().extension().is_some()).count())
+        })
+        .sum()
+}

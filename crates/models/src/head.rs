@@ -40,12 +40,15 @@ pub struct HeadGradient {
     pub hidden: Tensor,
     /// `[vocab, hidden]`, f32, where the head trains.
     pub weight: Option<Tensor>,
+    /// `[vocab]`, f32, where the head trains and has a bias.
+    pub bias: Option<Tensor>,
 }
 
 /// The output head of a decoder for one step.
 #[derive(Debug)]
 pub struct Head {
     weight: Tensor,
+    bias: Option<Tensor>,
     trains: bool,
     compute: Compute,
 }
@@ -56,6 +59,7 @@ impl Head {
     pub fn new(decoder: &Decoder) -> Self {
         Self {
             weight: decoder.head_in_compute(),
+            bias: no_grad(|| decoder.head_bias.as_ref().map(|b| cast(b, decoder.compute).detach())),
             trains: decoder.head_weight().requires_grad(),
             compute: decoder.compute,
         }
@@ -90,7 +94,7 @@ impl Head {
             let mut out = Vec::with_capacity(labels.len());
             for (from, n) in self.chunks(labels) {
                 let (_, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear::<&Tensor>(&self.weight, None);
+                let logits = h.linear(&self.weight, self.bias.as_ref());
                 if self.compute.device == Device::Cpu {
                     out.extend(kernels::label_log_probs(&logits, &tokens, None).into_iter().take(n));
                     continue;
@@ -118,9 +122,10 @@ impl Head {
             let mut d_hidden = Tensor::zeros_like(hidden);
             let mut d_weight =
                 self.trains.then(|| Tensor::zeros(self.weight.size(), (Kind::Float, self.compute.device)));
+            let mut d_bias = self.bias.as_ref().filter(|_| self.trains).map(|b| b.to_kind(Kind::Float).zeros_like());
             for (from, n) in self.chunks(labels) {
                 let (rows, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear::<&Tensor>(&self.weight, None);
+                let logits = h.linear(&self.weight, self.bias.as_ref());
                 let mut g = d[from..from + n].to_vec();
                 g.resize(tokens.len(), 0.0);
                 let d_logits = if self.compute.device == Device::Cpu {
@@ -144,8 +149,11 @@ impl Head {
                 if let Some(d_weight) = &mut d_weight {
                     let _ = d_weight.g_add_(&d_logits.tr().matmul(&h));
                 }
+                if let Some(d_bias) = &mut d_bias {
+                    let _ = d_bias.g_add_(&d_logits.sum_dim_intlist(&[0i64][..], false, Kind::Float));
+                }
             }
-            (logps, HeadGradient { hidden: d_hidden, weight: d_weight })
+            (logps, HeadGradient { hidden: d_hidden, weight: d_weight, bias: d_bias })
         })
     }
 }

@@ -63,12 +63,8 @@ pub(crate) struct Kept {
 pub(crate) type LowGradient = Option<Tensor>;
 
 impl Linear {
-    /// Applies the projection to `x` of shape `[n, in]` in the compute kind.
-    pub(crate) fn forward(&self, x: &Tensor, compute: Compute, pass: Pass) -> Tensor {
-        self.forward_keeping(x, compute, pass).0
-    }
-
-    /// [`Self::forward`] that also hands out what [`Self::weight_gradients`] wants of the adapter.
+    /// Applies the projection to `x` of shape `[n, in]` in the compute kind; hands out what [`Self::weight_gradients`] wants
+    /// of the adapter.
     pub(crate) fn forward_keeping(&self, x: &Tensor, compute: Compute, pass: Pass) -> (Tensor, Option<Kept>) {
         let bias = self.bias.as_ref().map(|b| cast(b, compute));
         let mut y = x.linear(&cast(&self.weight, compute), bias.as_ref());

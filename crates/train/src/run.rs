@@ -126,7 +126,7 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     observer.begins(&Facts {
         accounts,
         trainable: optimizer.values(),
-        parameters: model.decoder.named().iter().map(|(_, t)| t.numel()).sum(),
+        parameters: model.decoder.parameters(),
         steps,
         done: state.step,
         precision: compute.precision_name(),
@@ -154,7 +154,14 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         metrics.step = state.step + 1;
         for (what, value) in [("loss", metrics.loss), ("gradient norm", metrics.grad_norm)] {
             if !value.is_finite() {
-                return Err(Error::Diverged { step: metrics.step, what, value });
+                let samples = config.output.join("diverged.json");
+                let ids: Vec<&str> = batch.iter().map(|&i| train[i].id()).collect();
+                let record = serde_json::json!({
+                    "format": lexicon::FORMAT, "step": metrics.step, "what": what, "value": value.to_string(), "samples": ids,
+                });
+                lexicon::atomic::write(&samples, format!("{record:#}\n").as_bytes())?;
+                let samples = samples.display().to_string();
+                return Err(Error::Diverged { step: metrics.step, what, value, samples });
             }
         }
         let clip = if o.clip_norm > 0.0 { (o.clip_norm / (metrics.grad_norm + 1e-6)).min(1.0) } else { 1.0 };

@@ -9,7 +9,7 @@ use super::{
     stored::{LANES, Rows, Stored, exp, sum, widest},
     threads,
 };
-use crate::packing::Placed;
+use crate::packing::{Placed, Seen, seen};
 use tch::{Device, Kind, Tensor};
 
 /// Rows up to which a group's attention is computed here: its time grows with their square.
@@ -37,34 +37,32 @@ impl Sizes {
     }
 }
 
-/// Rows that a row sees: the shared beginning, and its own rest up to itself.
-type Seen = [(usize, usize); 2];
-
-/// What every row of a group sees.
-fn seen(place: &Placed) -> Vec<Seen> {
-    let mut all: Vec<Seen> = (0..place.shared).map(|i| [(0, i + 1), (0, 0)]).collect();
-    let mut start = place.shared;
-    for &rest in &place.rests {
-        all.extend((start..start + rest).map(|i| [(0, place.shared), (start, i + 1)]));
-        start += rest;
-    }
-    all
-}
-
 /// Attention's output `[n, heads * head_dim]`, zero on rows of no group, and the log of each row's normaliser `[n, heads]`.
 ///
 /// `q` is `[n, heads, head_dim]`; `k` and `v` may have fewer heads, each for as many of `q`.
-pub(crate) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, groups: &[Placed]) -> (Tensor, Tensor) {
+pub(crate) fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    groups: &[Placed],
+    window: Option<usize>,
+) -> (Tensor, Tensor) {
     let (n, heads, dim) = (q.size()[0], q.size()[1], q.size()[2]);
     let out = Tensor::zeros([n, heads * dim], (q.kind(), Device::Cpu));
     let normaliser = Tensor::empty([n, heads], (Kind::Float, Device::Cpu));
     let [q, k, v] = [q, k, v].map(Tensor::contiguous);
-    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], &out, &normaliser, groups));
+    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], &out, &normaliser, groups, window));
     (out, normaliser)
 }
 
 #[expect(unsafe_code, reason = "every head of every group is taken once")]
-fn forward<T: Stored>([q, k, v]: [&Tensor; 3], out: &Tensor, normaliser: &Tensor, groups: &[Placed]) {
+fn forward<T: Stored>(
+    [q, k, v]: [&Tensor; 3],
+    out: &Tensor,
+    normaliser: &Tensor,
+    groups: &[Placed],
+    window: Option<usize>,
+) {
     let (heads, kv_heads, dim) = (q.size()[1] as usize, k.size()[1] as usize, q.size()[2] as usize);
     let rows = |t| Rows::<T>::of(t, dim);
     let (q, k, v, out, normaliser) = (rows(q), rows(k), rows(v), rows(out), Rows::<f32>::of(normaliser, 1));
@@ -81,7 +79,7 @@ fn forward<T: Stored>([q, k, v]: [&Tensor; 3], out: &Tensor, normaliser: &Tensor
         let keys = transposed(size, &k);
         let mut scores = vec![0f32; size.long + BLOCK];
         let mut sum = vec![0f32; size.wide];
-        for (i, seen) in seen(place).into_iter().enumerate() {
+        for (i, seen) in seen(place, window).into_iter().enumerate() {
             // SAFETY: this row of this head belongs to this task alone.
             let (out, log) = unsafe {
                 (
@@ -104,15 +102,22 @@ pub(crate) fn attention_backward(
     normaliser: &Tensor,
     d_out: &Tensor,
     groups: &[Placed],
+    window: Option<usize>,
 ) -> [Tensor; 3] {
     let tensors = [q, k, v, out, d_out].map(Tensor::contiguous);
     let gradients = [q, k, v].map(|t| Tensor::zeros(t.size(), (t.kind(), Device::Cpu)));
-    by_kind!(q.kind(), T => backward::<T>(&tensors, normaliser, &gradients, groups));
+    by_kind!(q.kind(), T => backward::<T>(&tensors, normaliser, &gradients, groups, window));
     gradients
 }
 
 #[expect(unsafe_code, reason = "every key head of every group is taken once, with its query heads")]
-fn backward<T: Stored>([q, k, v, out, d_out]: &[Tensor; 5], normaliser: &Tensor, d: &[Tensor; 3], groups: &[Placed]) {
+fn backward<T: Stored>(
+    [q, k, v, out, d_out]: &[Tensor; 5],
+    normaliser: &Tensor,
+    d: &[Tensor; 3],
+    groups: &[Placed],
+    window: Option<usize>,
+) {
     let (heads, kv_heads, dim) = (q.size()[1] as usize, k.size()[1] as usize, q.size()[2] as usize);
     let rows = |t| Rows::<T>::of(t, dim);
     let (q, k, v, out, d_out) = (rows(q), rows(k), rows(v), rows(out), rows(d_out));
@@ -122,7 +127,7 @@ fn backward<T: Stored>([q, k, v, out, d_out]: &[Tensor; 5], normaliser: &Tensor,
     threads::each(groups.len() * kv_heads, |task| {
         let (place, kv) = (&groups[task / kv_heads], task % kv_heads);
         let size = Sizes::new(place.rows(), dim);
-        let seen = seen(place);
+        let seen = seen(place, window);
         let at = |i: usize, heads: usize, head: usize| (place.start + i) * heads + head;
         // SAFETY: what is read here is not written.
         let read = |t: &Rows<'_, T>, heads: usize, head: usize| unsafe {

@@ -19,7 +19,7 @@ pub(crate) use {
     attention::{SHORT, attention, attention_backward},
     decode::{KEY_BLOCK, attend_next},
     gate::{gated, gated_backward},
-    norm::{Norm, NormGradient, norm, norm_backward},
+    norm::{Norm, NormGradient, NormWeights, norm, norm_backward},
     rotary::rotate,
     softmax::fused as label_log_probs,
     threads::each_mut,

@@ -20,7 +20,7 @@ fn a_local_model_answers_as_it_generates() {
     let talk = Question::Talk(vec![Message { role: "user".into(), content: "x".into() }]);
     let prompt = "def add(a, b):\n";
     let asks = [ask(Question::Text(prompt.into()), 12), ask(talk, 12), ask(Question::Text(prompt.into()), 5)];
-    let mut replies = vec![None, None, None];
+    let mut replies = [None, None, None];
     local.write(&asks, &AtomicBool::new(false), &mut |i, reply| assert!(replies[i].replace(reply).is_none()));
     for (i, tokens) in [(0, 12), (2, 5)] {
         let params = SamplingParams { max_new_tokens: tokens, ..SamplingParams::default() };

@@ -10,7 +10,7 @@ use crate::{
     kernels::{self, Norm, NormWeights},
     linear::{Linear, LowRank, cast},
     packing::Placed,
-    tape::{BlockTape, Normed},
+    tape::{BlockTape, Normed, Saved},
 };
 use tch::{Kind, Tensor, no_grad};
 
@@ -94,6 +94,9 @@ pub struct Decoder {
     pub(crate) final_norm: NormTensors,
     /// Where positions are rotary.
     pub(crate) inverse_frequencies: Option<Tensor>,
+    /// Whether a training pass keeps the input of every block alone and runs the block again on the way back: a third more
+    /// products for a fraction of the memory.
+    pub recompute: bool,
     /// The adapter that trains or was loaded, if any.
     pub(crate) lora: Option<LoraConfig>,
 }
@@ -111,10 +114,11 @@ impl Decoder {
         pass: Pass,
         angles: &Angles,
         mut cache: Option<&mut Vec<KeyValue>>,
-        mut tape: Option<&mut Vec<BlockTape>>,
+        mut tape: Option<&mut Vec<Saved>>,
     ) -> Norm {
         let mut stream = Stream { x: self.embed(&packed.ids, &packed.positions), pending: None };
         for block in &self.blocks {
+            let input = (tape.is_some() && self.recompute).then(|| Saved::input(&stream, self.drops()));
             let mut attend = |[q, k, v]: [Tensor; 3]| {
                 if let Some(cache) = cache.as_deref_mut() {
                     cache.push((k.shallow_clone(), v.shallow_clone()));
@@ -124,7 +128,7 @@ impl Decoder {
             let (next, kept) = self.through(block, stream, angles, pass, &mut attend);
             stream = next;
             if let Some(tape) = tape.as_deref_mut() {
-                tape.push(kept);
+                tape.push(input.unwrap_or_else(|| Saved::Whole(Box::new(kept))));
             }
         }
         self.last_norm(&stream)
@@ -176,6 +180,11 @@ impl Decoder {
         let tape =
             BlockTape { before: Normed::of(before), middle: middle.map(Normed::of), heads, attended, gate, up, kept };
         (Stream { x, pending: Some(down) }, tape)
+    }
+
+    /// Whether a training pass draws random numbers.
+    fn drops(&self) -> bool {
+        self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
     }
 
     /// What the feed-forward half computes between its projections.

@@ -270,6 +270,7 @@ fn assemble(
         blocks,
         final_norm,
         inverse_frequencies,
+        recompute: false,
         lora: None,
     })
 }

@@ -10,6 +10,13 @@ use tch::{Device, Kind, Tensor, no_grad};
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
 const CHUNK_VALUES: i64 = 2 << 20;
 
+/// Rows of a chunk where a vocabulary is so large that [`CHUNK_VALUES`] holds fewer: with 42 rows of 50,304 logits products
+/// spend most of their time on bringing the head's weight into their own order, once a chunk.
+const CHUNK_ROWS: i64 = 512;
+
+/// Values of such a chunk at most: 128 MiB in f32.
+const LARGEST_CHUNK: i64 = 32 << 20;
+
 /// Which rows are asked for which label.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
@@ -66,7 +73,9 @@ impl Head {
     }
 
     fn chunks(&self, labels: &Labels) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let size = usize::try_from((CHUNK_VALUES / self.weight.size()[0]).max(16)).unwrap_or(16);
+        let vocab = self.weight.size()[0];
+        let size = (CHUNK_VALUES / vocab).max(CHUNK_ROWS.min(LARGEST_CHUNK / vocab)).max(16);
+        let size = usize::try_from(size).unwrap_or(16);
         let n = labels.len();
         (0..n).step_by(size).map(move |from| (from, size.min(n - from)))
     }
@@ -107,10 +116,15 @@ impl Head {
         })
     }
 
-    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up.
+    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Labels whose derivative is zero
+    /// (an objective that looks at some tokens only) cost nothing.
     #[must_use]
     pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64]) -> HeadGradient {
-        self.fused(hidden, labels, d).1
+        let told: Vec<usize> = (0..labels.len()).filter(|&i| d[i] != 0.0).collect();
+        let only = |all: &[i64]| told.iter().map(|&i| all[i]).collect();
+        let labels = Labels { rows: only(&labels.rows), tokens: only(&labels.tokens) };
+        let d: Vec<f64> = told.iter().map(|&i| d[i]).collect();
+        self.fused(hidden, &labels, &d).1
     }
 
     /// [`Self::log_probs`] and [`Self::backward`] in one pass over the chunks, for objectives whose derivative is known

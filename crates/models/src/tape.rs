@@ -8,7 +8,7 @@
 use crate::{
     Decoder, Packed,
     config::{Activation, Arrangement},
-    decoder::{Angles, Attended, Block, NormTensors, Pass, gelu_or_silu},
+    decoder::{Angles, Attended, Block, NormTensors, Pass, Stream, gelu_or_silu},
     families::Projection::{self, Down, Gate, GateUp, K, O, Q, Qkv, Up, V},
     head::HeadGradient,
     kernels::{self, Norm, NormGradient},
@@ -44,6 +44,29 @@ pub(crate) struct BlockTape {
     pub(crate) kept: [Option<Kept>; Projection::COUNT],
 }
 
+/// What a pass saves of a block.
+pub(crate) enum Saved {
+    /// All that its derivative needs.
+    Whole(Box<BlockTape>),
+    /// What flowed in, to run it again (Chen et al. 2016), and the seed of its dropout.
+    Input { stream: Stream, seed: Option<i64> },
+}
+
+impl Saved {
+    /// The input of a block that is about to run; with `drops` it draws its dropout from a seed of its own, so that it
+    /// draws the same once more.
+    pub(crate) fn input(stream: &Stream, drops: bool) -> Self {
+        let seed = drops.then(|| {
+            let seed = Tensor::randint(i64::MAX, [1], (Kind::Int64, tch::Device::Cpu)).int64_value(&[0]);
+            tch::manual_seed(seed);
+            seed
+        });
+        let stream =
+            Stream { x: stream.x.shallow_clone(), pending: stream.pending.as_ref().map(Tensor::shallow_clone) };
+        Self::Input { stream, seed }
+    }
+}
+
 /// A training pass: its hidden states, and what the way back needs.
 pub struct Tape {
     /// Hidden states after the last norm, `[rows, hidden]`, f32.
@@ -51,7 +74,7 @@ pub struct Tape {
     ids: Tensor,
     positions: Tensor,
     angles: Angles,
-    blocks: Vec<BlockTape>,
+    blocks: Vec<Saved>,
     last: Normed,
 }
 
@@ -98,6 +121,16 @@ impl Decoder {
             if i < lowest {
                 return;
             }
+            let kept = match kept {
+                Saved::Whole(kept) => *kept,
+                Saved::Input { stream, seed } => {
+                    if let Some(seed) = seed {
+                        tch::manual_seed(seed);
+                    }
+                    let mut attend = |[q, k, v]: [Tensor; 3]| self.attend(packed, q, k, v, true);
+                    self.through(block, stream, &tape.angles, Pass::TRAINING, &mut attend).1
+                }
+            };
             let deeper = i > lowest || self.embedding.requires_grad();
             d = self.block_back(packed, block, kept, &mut d_x, &d, &tape.angles, deeper);
         }

@@ -275,6 +275,62 @@ fn a_fresh_adapter_is_the_identity_and_learns_everywhere() -> Outcome {
     })
 }
 
+fn recomputing(golden: &Golden, dropout: f64) -> models::Result<Model> {
+    let mut model = golden.load()?;
+    model.decoder.attach_folder(&golden.adapter(), Some(dropout))?;
+    model.decoder.recompute = true;
+    Ok(model)
+}
+
+#[test]
+fn blocks_that_run_again_give_the_same_gradients() -> Outcome {
+    each(|golden| {
+        let gradients = |model: &Model| -> models::Result<Vec<Tensor>> {
+            learn(model, &whole(golden), &golden.numbers("weights"))?;
+            Ok(model.decoder.trainable().iter().map(|(_, t)| t.grad()).collect())
+        };
+        let again = recomputing(golden, 0.0)?;
+        let mut kept = recomputing(golden, 0.0)?;
+        kept.decoder.recompute = false;
+        let same = gradients(&again)?.iter().zip(&gradients(&kept)?).all(|(a, b)| a.equal(b));
+        if same { Ok(()) } else { Err("gradients differ".into()) }
+    })
+}
+
+/// A block that runs again drops what it dropped before: otherwise its gradient would not be that of its loss.
+#[test]
+fn blocks_that_run_again_drop_the_same() -> Outcome {
+    each(|golden| {
+        let model = recomputing(golden, 0.3)?;
+        let (groups, weights) = (whole(golden), golden.numbers("weights"));
+        let loss = || -> models::Result<f64> {
+            let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute)?;
+            models::seed(5);
+            let tape = model.decoder.record(&packed);
+            let logps = Head::new(&model.decoder).log_probs(&tape.hidden, &labels(&groups, &packed));
+            Ok(logps.iter().zip(&weights).map(|(l, w)| l * w).sum())
+        };
+        models::seed(5);
+        learn(&model, &groups, &weights)?;
+        let trained: Vec<Tensor> = model.decoder.trainable().into_iter().map(|(_, t)| t).collect();
+        let gradients: Vec<Tensor> = trained.iter().map(Tensor::grad).collect();
+        let length = gradients.iter().map(|g| g.norm().double_value(&[]).powi(2)).sum::<f64>().sqrt();
+        let walk = |step: f64| {
+            tch::no_grad(|| {
+                for (t, g) in trained.iter().zip(&gradients) {
+                    let _ = t.shallow_clone().g_add_(&(g * (step / length)));
+                }
+            });
+        };
+        // Along the gradient the loss grows by its length.
+        walk(0.005);
+        let above = loss()?;
+        walk(-0.01);
+        let slope = (above - loss()?) / 0.01;
+        if (slope - length).abs() < 0.02 * length { Ok(()) } else { Err(format!("{slope} instead of {length}").into()) }
+    })
+}
+
 /// One BOS where the family's tokenizer puts one, none where it does not: what transformers makes of the same text.
 #[test]
 fn texts_become_the_ids_of_transformers() -> Outcome {

@@ -300,6 +300,8 @@ pub enum Schedule {
 pub struct DeviceConfig {
     /// Which.
     pub kind: Device,
+    /// Keeps the input of every block alone and runs blocks again on the way back: less memory, a third more products.
+    pub recompute: bool,
 }
 
 /// Which device.

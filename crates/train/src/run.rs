@@ -71,6 +71,7 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     } else {
         Model::load(&config.model.path, compute)?
     };
+    model.decoder.recompute = config.device.recompute;
     for folder in &config.model.merge_adapters {
         model.decoder.attach_folder(folder, Some(0.0))?;
         model.decoder.merge_adapter();

@@ -4,13 +4,13 @@
 //! moment, [`Live::step`] lets every row take one token and says what that made readable, [`Live::cancel`] takes rows out.
 
 use crate::{
-    Model, Result, SamplingParams,
+    Error, Model, Result, SamplingParams,
     generate::{Row, Session},
     sampling::Random,
 };
 use lexicon::FinishReason;
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
-use tch::no_grad;
+use tch::{Device, no_grad};
 
 mod text;
 
@@ -50,13 +50,25 @@ pub struct Live<'a> {
 impl<'a> Live<'a> {
     /// Room for `slots` samples at once, of `context` tokens each with their prompt (at most the model's own context).
     /// An answer also ends with one of `ends`, and where the folder's `generation_config.json` says so.
-    #[must_use]
-    pub fn new(model: &'a Model, slots: usize, context: usize, ends: &[u32]) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where their keys and values are larger than this machine's memory.
+    pub fn new(model: &'a Model, slots: usize, context: usize, ends: &[u32]) -> Result<Self> {
         let (slots, context) = (slots.max(1), context.clamp(2, model.decoder.config.max_positions));
+        let bytes = Self::bytes(model, slots, context);
+        // The system promises what it does not have, and kills whoever takes it.
+        let memory = (model.decoder.compute.device == Device::Cpu).then(crate::device::memory).flatten();
+        if let Some(memory) = memory.filter(|&memory| bytes > memory) {
+            return Err(Error::Unavailable(format!(
+                "keys and values of {slots} samples of {context} tokens take {} GiB and this machine has {}",
+                bytes >> 30,
+                memory >> 30
+            )));
+        }
         let mut session = no_grad(|| Session::empty(model, slots, context));
         session.ends.extend(ends);
         session.ends.extend(generation_ends(model.folder()));
-        Self { model, session, slots, context, texts: BTreeMap::new() }
+        Ok(Self { model, session, slots, context, texts: BTreeMap::new() })
     }
 
     /// Bytes that the keys and values of so many places take.
@@ -91,7 +103,7 @@ impl<'a> Live<'a> {
     /// that many samples.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`] when the model's numbers are damaged; nothing runs on.
+    /// [`Error::Unavailable`] when the model's numbers are damaged; nothing runs on.
     pub fn enter(&mut self, asked: Vec<Asked>) -> Result<Vec<News>> {
         let (mut prompts, mut rows) = (Vec::new(), Vec::new());
         for (place, Asked { prompt, params, samples }) in asked.into_iter().enumerate() {
@@ -213,7 +225,7 @@ mod tests {
             .map(|(p, s)| model.generate(&[(**p).to_owned()], s, &mut |_| {}).expect("an answer").remove(0))
             .collect();
 
-        let mut live = Live::new(&model, 3, 1024, &[]);
+        let mut live = Live::new(&model, 3, 1024, &[]).expect("room");
         let mut texts = BTreeMap::new();
         collect(live.enter(vec![asked(&model, prompts[0], &greedy, &[0])]).expect("room"), &mut texts);
         for late in [1, 2] {
@@ -232,11 +244,18 @@ mod tests {
     }
 
     #[test]
+    fn more_room_than_there_is_memory_is_refused() {
+        let model = tiny();
+        let said = Live::new(&model, 1 << 30, 1024, &[]).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(said.contains("take") && said.contains("this machine has"), "{said}");
+    }
+
+    #[test]
     fn cancelled_rows_leave_their_neighbours_alone() {
         let model = tiny();
         let params = SamplingParams { max_new_tokens: 30, temperature: 0.8, seed: 3, ..SamplingParams::default() };
         let run = |cancelled: bool| {
-            let mut live = Live::new(&model, 4, 256, &[]);
+            let mut live = Live::new(&model, 4, 256, &[]).expect("room");
             let mut texts = BTreeMap::new();
             let rows: &[usize] = if cancelled { &[7, 8, 9] } else { &[8] };
             collect(live.enter(vec![asked(&model, "def read(path):\n", &params, rows)]).expect("room"), &mut texts);

@@ -2,7 +2,7 @@
 
 mod answers;
 mod data;
-mod defects;
+pub(crate) mod defects;
 #[cfg(feature = "torch")]
 mod demo;
 mod doctor;

@@ -4,7 +4,8 @@
 //! with those that run, whatever their settings; so a short answer does not wait for a long one.
 
 use super::Limits;
-use anyhow::{Context, Result};
+use crate::cli::defects;
+use anyhow::{Context, Result, anyhow};
 use lexicon::FinishReason;
 use models::{
     Live, Model, SamplingParams,
@@ -16,6 +17,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
     time::Instant,
@@ -122,14 +124,27 @@ impl Engine {
     }
 }
 
-/// Starts the model's thread; answers also end with `ends`.
+/// Starts the model's thread, and waits until it has made room for its samples; answers also end with `ends`.
 pub(crate) fn start(model: Model, limits: &Limits, ends: Vec<u32>) -> Result<(Engine, JoinHandle<()>)> {
     let shared = Arc::new(Shared::default());
     let engine = Engine { shared: Arc::clone(&shared), limit: limits.queue, parallel: limits.parallel };
     let (parallel, context) = (limits.parallel, limits.context);
+    let (ready, room) = mpsc::channel();
     let thread = std::thread::Builder::new().name("model".into()).spawn(move || {
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-            let live = Live::new(&model, parallel, context, &ends);
+            let live = match panic::catch_unwind(AssertUnwindSafe(|| Live::new(&model, parallel, context, &ends))) {
+                Ok(Ok(live)) => live,
+                no_room => {
+                    // libtorch panics where a card has no room.
+                    let said = no_room.map_or_else(
+                        |p| defects::said(p.as_ref()),
+                        |r| r.err().map(|e| e.to_string()).unwrap_or_default(),
+                    );
+                    let _ = ready.send(Err(said));
+                    return;
+                }
+            };
+            let _ = ready.send(Ok(()));
             Samples { live, ready: VecDeque::new(), owners: BTreeMap::new(), jobs: BTreeMap::new(), next: 0 }
                 .run(&shared);
         }));
@@ -140,7 +155,15 @@ pub(crate) fn start(model: Model, limits: &Limits, ends: Vec<u32>) -> Result<(En
             panic::resume_unwind(defect);
         }
     });
-    Ok((engine, thread.context("cannot start the model's thread")?))
+    let thread = thread.context("cannot start the model's thread")?;
+    match room.recv() {
+        Ok(Ok(())) => Ok((engine, thread)),
+        Ok(Err(said)) => {
+            let said = said.split(['\n', '\\']).next().unwrap_or_default().to_owned();
+            Err(anyhow!("no room for {parallel} samples of {context} tokens ({said}): lower --parallel or --context"))
+        }
+        Err(_) => Err(anyhow!("the model's thread ended in a defect")),
+    }
 }
 
 /// A request of which samples run or are about to.

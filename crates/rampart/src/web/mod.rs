@@ -147,3 +147,27 @@ fn turn_ends(chat: &Chat, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     let first = tokenizer.encode(end.trim_start())?.first().copied();
     Ok(first.filter(|&id| tokenizer.decode(&[id]).is_empty()).into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeMap, path::Path};
+
+    #[test]
+    fn turns_end_with_special_tokens_alone() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden/chat");
+        let tokenizer = Tokenizer::load(&folder).expect("a tokenizer");
+        let cases = [
+            ("{{ '<|im_end|>' }}\n", Some("<|im_end|>")),
+            ("{{ '\n</s>' }}", Some("</s>")),
+            ("{{ 'bye' }}", None),
+            ("", None),
+        ];
+        for (after, expect) in cases {
+            let template = format!("{{% for m in messages %}}{{{{ m.content }}}}{{% endfor %}}{after}");
+            let chat = Chat::new(template, BTreeMap::new(), Path::new("t"), None).expect("Jinja");
+            let expect: Vec<u32> = expect.iter().flat_map(|t| tokenizer.encode(t).expect("ids")).collect();
+            assert_eq!(turn_ends(&chat, &tokenizer).expect("ends"), expect, "{after:?}");
+        }
+    }
+}

@@ -278,6 +278,27 @@ fn a_models_own_template_is_used_and_may_refuse() -> Outcome {
 }
 
 #[test]
+fn answers_end_where_the_folder_says_so() -> Outcome {
+    let settings = json!({ "prompt": PROMPT, "max_tokens": 40, "temperature": 0 });
+    let folder = with_template("{% for m in messages %}{{ m.content }}{% endfor %}")?;
+    let server = Server::start(folder.path(), &["--name", "m"], &[])?;
+    let long = server.post(COMPLETIONS, &settings)?.json()?["choices"][0]["text"].as_str().unwrap_or("").to_owned();
+    drop(server);
+    // A token of that answer becomes an end of generation, as chat models declare theirs.
+    let ids = models::Tokenizer::load(&tiny())?.encode(&long)?;
+    let end = *ids.get(6).ok_or("a short answer")?;
+    let declared = json!({ "eos_token_id": [7, end] }).to_string();
+    std::fs::write(folder.path().join("generation_config.json"), declared)?;
+    let server = Server::start(folder.path(), &["--name", "m"], &[])?;
+    let short = server.post(COMPLETIONS, &settings)?.json()?;
+    let text = short["choices"][0]["text"].as_str().unwrap_or("");
+    assert!(long.starts_with(text) && text.len() < long.len(), "{text:?} of {long:?}");
+    assert_eq!(short["choices"][0]["finish_reason"], "stop");
+    drop(server);
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_served_ends_in_one_message() -> Outcome {
     let empty = tempfile::NamedTempFile::new()?;
     let path = empty.path().to_str().ok_or("a path")?;

@@ -4,12 +4,13 @@
 //! 2. [`tokenizer`]: text to ids and back.
 //! 3. `weights`, `adapter`, `folder`: safetensors and PEFT folders in and out.
 //! 4. `packing`, `decoder`, `head`: packed sequences through the decoder; log-probs of labels without stored logits.
-//! 5. `generate`: batched sampling with a cache of keys and values; `live`: the same for requests that come and go.
-//! 6. [`chat`]: conversations as the model's own template writes them.
+//! 5. `ranks`: gradients added over processes.
+//! 6. `generate`: batched sampling with a cache of keys and values; `live`: the same for requests that come and go.
+//! 7. [`chat`]: conversations as the model's own template writes them.
 //!
 //! Invariants: no objective is known here (log-probs go out, their derivatives come in); no padding is ever computed;
 //! what sequences of a group share is computed once; a logit matrix never outlives its chunk. Without the `torch`
-//! feature only stages 1, 2 and 6 exist, and nothing links libtorch.
+//! feature only stages 1, 2 and 7 exist, and nothing links libtorch.
 
 pub mod chat;
 pub mod config;
@@ -37,9 +38,13 @@ mod linear;
 #[cfg(feature = "torch")]
 pub mod live;
 #[cfg(feature = "torch")]
+mod nf4;
+#[cfg(feature = "torch")]
 pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod packing;
+#[cfg(feature = "torch")]
+pub mod ranks;
 #[cfg(feature = "torch")]
 mod sampling;
 #[cfg(feature = "torch")]
@@ -63,8 +68,13 @@ pub use {
     generate::{Generation, SamplingParams},
     live::Live,
     packing::{Group, Packed},
+    ranks::{Meeting, Ranks},
     tape::Tape,
 };
+
+/// libtorch's tensor, for those who only pass it on.
+#[cfg(feature = "torch")]
+pub use tch::Tensor;
 
 /// Result of this crate's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;

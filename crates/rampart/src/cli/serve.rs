@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// disco, safecoder or raw. Its own where it has one and none is given.
     #[arg(long)]
     template: Option<String>,
-    /// Kind of matrix products: auto, f32 or bf16.
+    /// Kind of matrix products: auto, f32 or bf16; nf4 keeps the weights in four bits.
     #[arg(long, default_value = "auto", value_parser = precision)]
     dtype: Precision,
     /// Samples that run at once; keys and values of all take memory from the start.

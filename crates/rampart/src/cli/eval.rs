@@ -299,7 +299,10 @@ fn facts(
     if let Some(model) = &args.model {
         facts.push(("Model".to_owned(), source(model)));
         let s = &args.sampling;
-        facts.push(("Sampling".into(), format!("temperature {}, top-k {}, top-p {}", s.temperature, s.top_k, s.top_p)));
+        facts.push((
+            "Sampling".into(),
+            format!("temperature {}, top-k {}, top-p {}", s.temperature, s.top_k(), s.top_p),
+        ));
     }
     facts.extend(args.adapter.iter().map(|a| ("Adapter".to_owned(), source(a))));
     facts.extend(args.samples.iter().map(|s| ("Answers".to_owned(), source(s))));

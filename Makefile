@@ -34,6 +34,7 @@ gpu: ## fetch the CUDA libraries (2.5 GB), which device.kind = "cuda" opens at r
 bench: ## run the benchmarks
 	@scripts/setup
 	cargo bench --workspace
+	@scripts/bench-peers
 
 accuracy: ## measure analyzers on the labelled code in ../shared; writes docs/accuracy.md and docs/bandit-compat.md
 	@scripts/setup

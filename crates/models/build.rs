@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 #[expect(clippy::disallowed_methods, reason = "Cargo talks to build scripts through the environment")]
-fn main() {
+pub(crate) fn main() {
     // Set by .cargo/config.toml to the folder that `make setup` fills.
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     let Some(libtorch) = std::env::var_os("LIBTORCH").map(PathBuf::from) else { return };

@@ -1,9 +1,17 @@
 //! PEFT adapter folders in and out: what is written here loads in PEFT and vLLM, and the other way round.
 
-use crate::{Decoder, Error, Result, families::Projection, weights};
+use crate::{
+    Decoder, Error, Result,
+    families::{Layout, Projection},
+    folder::{moved, restored},
+    weights,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, path::Path};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
+
+/// What PEFT puts before a module's path.
+pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// A low-rank adapter's settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +48,7 @@ impl LoraConfig {
     /// # Errors
     /// [`Error::Unavailable`] naming the setting and what the model has.
     pub fn check(&self, decoder: &Decoder) -> Result<()> {
-        let names: Vec<String> = Projection::ALL.iter().map(|&p| (decoder.config.family().projection)(0, p)).collect();
+        let names: Vec<String> = decoder.config.family().projections(0).map(|(_, name)| name).collect();
         if !(1..=1 << 16).contains(&self.r) {
             return Err(Error::Unavailable(format!("adapter rank {} is not in 1..={}", self.r, 1 << 16)));
         }
@@ -93,12 +101,11 @@ impl Decoder {
         lora.check(self)?;
         let path = folder.join("adapter_model.safetensors");
         let mut tensors: BTreeMap<String, Tensor> = weights::read(&path)?.into_iter().collect();
-        let family = self.config.family();
+        let (config, layout) = (self.config.clone(), self.config.family().layout);
         let r = lora.r;
-        self.attach(lora, |layer, p, [out, input]| {
-            let module = (family.projection)(layer, p);
+        self.attach(lora, |module, p, [out, input]| {
             let mut take = |which: &str, expected: [i64; 2]| {
-                let name = format!("base_model.model.{module}.{which}.weight");
+                let name = format!("{PREFIX}{module}.{which}.weight");
                 let t = tensors
                     .remove(&name)
                     .ok_or_else(|| Error::MissingTensor { path: path.display().to_string(), name: name.clone() })?;
@@ -112,7 +119,9 @@ impl Decoder {
                 }
                 Ok(t)
             };
-            Ok((take("lora_A", [r, input])?, take("lora_B", [out, r])?))
+            // PEFT keeps both sides of a transposed weight as they are; rows of B stand as the weight's do.
+            let rows = Layout { transposed: false, ..layout(&config, p) };
+            Ok((take("lora_A", [r, input])?, moved(&take("lora_B", [out, r])?, &rows)))
         })?;
         match tensors.keys().next() {
             Some(name) => Err(Error::malformed(&path, format!("tensor {name} belongs to no module of this model"))),
@@ -128,22 +137,29 @@ impl Decoder {
         let lora = self.lora().ok_or_else(|| Error::Unavailable("the model has no adapter to save".into()))?;
         let targets: Vec<String> = if lora.targets.iter().any(|t| t == "all-linear") {
             // PEFT expands "all-linear" when it creates an adapter; a saved one names its modules.
-            let mut names: Vec<String> = Projection::ALL
-                .iter()
-                .filter_map(|&p| (self.config.family().projection)(0, p).rsplit('.').next().map(str::to_owned))
-                .collect();
+            let family = self.config.family();
+            let last = |name: String| name.rsplit('.').next().map(str::to_owned);
+            let mut names: Vec<String> = family.projections(0).filter_map(|(_, name)| last(name)).collect();
             names.sort();
+            names.dedup();
             names
         } else {
             lora.targets.clone()
         };
+        let layout = |p| (self.config.family().layout)(&self.config, p);
+        let transposed = layout(Projection::O).transposed;
         let config = json!({
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base_model,
             "r": lora.r, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout, "target_modules": targets,
-            "use_rslora": lora.rslora, "bias": "none", "fan_in_fan_out": false, "inference_mode": true,
+            "use_rslora": lora.rslora, "bias": "none", "fan_in_fan_out": transposed, "inference_mode": true,
             "init_lora_weights": true, "modules_to_save": null,
         });
-        let tensors: Vec<_> = self.named().into_iter().filter(|(n, _)| n.starts_with("base_model.")).collect();
+        let on_disk = |(name, t, p): (String, Tensor, Option<Projection>)| {
+            let rows = p.filter(|_| name.contains(".lora_B.")).map(layout).unwrap_or_default();
+            (name, restored(&t, &Layout { transposed: false, ..rows }))
+        };
+        let tensors: Vec<_> =
+            no_grad(|| self.named().into_iter().filter(|(name, ..)| name.starts_with(PREFIX)).map(on_disk).collect());
         // Weights first: a folder with a configuration is a whole adapter.
         weights::write(&folder.join("adapter_model.safetensors"), &tensors)?;
         lexicon::atomic::write(&folder.join("adapter_config.json"), format!("{config:#}\n").as_bytes())?;
@@ -162,7 +178,7 @@ pub fn read_config(folder: &Path) -> Result<LoraConfig> {
     if json["peft_type"] != "LORA" {
         return Err(Error::malformed(&path, format!("peft_type is {}, expected \"LORA\"", json["peft_type"])));
     }
-    for (key, plain) in [("use_dora", json!(false)), ("bias", json!("none")), ("fan_in_fan_out", json!(false))] {
+    for (key, plain) in [("use_dora", json!(false)), ("bias", json!("none"))] {
         if !json[key].is_null() && json[key] != plain {
             return Err(Error::malformed(&path, format!("{key} = {} is not supported, only {plain}", json[key])));
         }

@@ -19,7 +19,73 @@ pub struct RopeScaling {
     pub linear: bool,
 }
 
-/// Dimensions of a pre-norm decoder with rotary attention and a gated feed-forward block.
+/// Rotary position embedding (Su et al. 2021).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotary {
+    /// Base of the frequencies.
+    pub theta: f64,
+    /// Leading dimensions of a head that are turned; the rest stand still.
+    pub dims: i64,
+    /// Scaling of the frequencies, if any.
+    pub scaling: Option<RopeScaling>,
+}
+
+/// How a token learns its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Positions {
+    /// Queries and keys are turned.
+    Rotary(Rotary),
+    /// A table `[max_positions, hidden]` is added to the embedding.
+    Learned,
+}
+
+/// Norm of the residual stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / rms(x) * weight` (Zhang and Sennrich 2019).
+    Rms,
+    /// The same with a weight that is stored less one (Gemma).
+    RmsFromZero,
+    /// Centred, with a bias (Ba et al. 2016).
+    Layer,
+}
+
+/// Non-linearity of the feed-forward half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x sigmoid(x)`.
+    Silu,
+    /// GELU (Hendrycks and Gimpel 2016) by its approximation with tanh.
+    GeluTanh,
+    /// GELU by the error function.
+    Gelu,
+}
+
+/// How the halves of a block stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrangement {
+    /// The feed-forward half reads what attention added.
+    Sequential,
+    /// Both halves read the block's input through one norm (GPT-J).
+    Parallel,
+    /// Both halves read the block's input, each through a norm of its own (GPT-NeoX).
+    ParallelTwoNorms,
+}
+
+/// Which projections have a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// Attention's output.
+    pub output: bool,
+    /// Both sides of the feed-forward half.
+    pub feed: bool,
+    /// The output head.
+    pub head: bool,
+}
+
+/// Dimensions and variants of a pre-norm decoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecoderConfig {
     /// Family that read it; names the tensors on disk.
@@ -36,22 +102,30 @@ pub struct DecoderConfig {
     pub kv_heads: i64,
     /// Width of a head.
     pub head_dim: i64,
-    /// Width of the feed-forward block.
+    /// Width of the feed-forward half.
     pub intermediate: i64,
-    /// Epsilon of RMSNorm.
+    /// Norm of the residual stream.
+    pub norm: NormKind,
+    /// Epsilon of the norms.
     pub norm_eps: f64,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// Their scaling, if any.
-    pub rope_scaling: Option<RopeScaling>,
+    /// Whether every head's queries and keys are normed before they are turned (Qwen3).
+    pub qk_norm: bool,
+    /// Order of the halves.
+    pub arrangement: Arrangement,
+    /// Non-linearity.
+    pub activation: Activation,
+    /// How a token learns its place.
+    pub positions: Positions,
+    /// Positions a token sees, itself included; `None` is all before it.
+    pub window: Option<usize>,
+    /// Factor of the embedding where it enters the residual stream.
+    pub embedding_scale: f64,
     /// Longest sequence, in tokens.
     pub max_positions: usize,
     /// Whether the head is the embedding.
     pub tied: bool,
-    /// Whether attention projections have a bias.
-    pub attention_bias: bool,
-    /// Whether feed-forward projections have a bias.
-    pub mlp_bias: bool,
+    /// Which projections have a bias.
+    pub biases: Biases,
     /// Beginning of sequence.
     pub bos: Option<u32>,
     /// Ends of sequence.
@@ -69,11 +143,10 @@ impl DecoderConfig {
         let json: Value = serde_json::from_str(&text).map_err(|e| Error::malformed(&path, format!("not JSON: {e}")))?;
         let architecture = json["architectures"][0].as_str().unwrap_or_default();
         let family = families::ALL.iter().find(|f| f.architectures.contains(&architecture)).ok_or_else(|| {
-            let known: Vec<_> = families::ALL.iter().flat_map(|f| f.architectures.iter().copied()).collect();
             Error::UnknownFamily {
                 path: path.display().to_string(),
                 architecture: architecture.to_owned(),
-                known: known.join(", "),
+                known: families::Family::known().join(", "),
             }
         })?;
         let config = (family.read)(&json).map_err(|m| Error::malformed(&path, m))?;
@@ -103,21 +176,33 @@ impl DecoderConfig {
                 self.heads, self.kv_heads
             ));
         }
-        if self.head_dim % 2 != 0 {
-            return Err(format!("head_dim {} is odd: rotary embeddings need pairs", self.head_dim));
+        if let Positions::Rotary(r) = self.positions
+            && (r.dims < 2 || r.dims > self.head_dim || r.dims % 2 != 0)
+        {
+            return Err(format!(
+                "{} dimensions of {} would be rotary: expected an even number, 2 to head_dim",
+                r.dims, self.head_dim
+            ));
+        }
+        if self.window == Some(0) {
+            return Err("sliding_window is 0: a token must see itself".into());
+        }
+        if !(self.embedding_scale.is_finite() && self.embedding_scale > 0.0) {
+            return Err(format!("the embedding's factor is {}", self.embedding_scale));
         }
         if !(1..=1 << 24).contains(&self.max_positions) {
             return Err(format!("max_position_embeddings is {}, expected 1..={}", self.max_positions, 1 << 24));
         }
-        let rope =
-            self.rope_scaling.map_or([1.0; 4], |r| [r.factor, r.low_freq_factor, r.high_freq_factor, r.original]);
-        for (name, value) in [("rope_theta", self.rope_theta)].into_iter().chain(rope.map(|v| ("rope_scaling", v))) {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(format!("{name} holds {value}, expected a number above 0"));
+        if let Positions::Rotary(r) = self.positions {
+            let scaling = r.scaling.map_or([1.0; 4], |s| [s.factor, s.low_freq_factor, s.high_freq_factor, s.original]);
+            for (name, value) in [("rope_theta", r.theta)].into_iter().chain(scaling.map(|v| ("rope_scaling", v))) {
+                if !(value.is_finite() && value > 0.0) {
+                    return Err(format!("{name} holds {value}, expected a number above 0"));
+                }
             }
         }
         if !(0.0..1.0).contains(&self.norm_eps) {
-            return Err(format!("rms_norm_eps is {}, expected 0 to 1", self.norm_eps));
+            return Err(format!("the norms' epsilon is {}, expected 0 to 1", self.norm_eps));
         }
         Ok(())
     }
@@ -126,9 +211,10 @@ impl DecoderConfig {
     #[must_use]
     pub fn values(&self) -> i128 {
         let wide = |[out, input]: [i64; 2]| i128::from(out) * i128::from(input);
-        let block: i128 = families::Projection::ALL.iter().map(|p| wide(p.shape(self))).sum();
+        let block: i128 = self.family().projections(0).map(|(p, _)| wide(p.shape(self))).sum();
         let tables = if self.tied { 1 } else { 2 };
-        i128::from(self.layers) * block + tables * wide([self.vocab, self.hidden])
+        let places = if self.positions == Positions::Learned { self.max_positions as i64 } else { 0 };
+        i128::from(self.layers) * block + wide([tables * self.vocab + places, self.hidden])
     }
 }
 

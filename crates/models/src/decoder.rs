@@ -1,38 +1,77 @@
-//! The shared decoder: pre-norm RMSNorm, rotary attention with grouped keys and values, gated feed-forward.
+//! The shared decoder: pre-norm blocks of attention with grouped keys and values and a feed-forward half.
 //!
 //! Everything runs on packed rows `[n, hidden]`. The residual stream and the norms are f32; products run in the
-//! compute kind. The derivative is in [`crate::tape`].
+//! compute kind. The derivative is in [`crate::tape`]. What families do otherwise stands in [`DecoderConfig`].
 
 use crate::{
     Compute, DecoderConfig, LoraConfig, Packed,
-    families::Projection,
-    kernels::{self, Norm},
-    linear::{Linear, LowRank, cast},
+    config::{Activation, Arrangement, NormKind, Positions},
+    families::{Projection, Slot},
+    kernels::{self, Norm, NormWeights},
+    linear::{Linear, LowRank, Weight, cast},
     packing::Placed,
-    tape::BlockTape,
+    tape::{BlockTape, Normed, Saved},
 };
 use tch::{Kind, Tensor, no_grad};
 
 pub(crate) use crate::attention::Attended;
 pub use crate::linear::Pass;
 
+/// A norm's weight as it is stored, and its bias where it centres.
+#[derive(Debug)]
+pub(crate) struct NormTensors {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Option<Tensor>,
+}
+
+impl NormTensors {
+    pub(crate) fn trains(&self) -> bool {
+        self.weight.requires_grad()
+    }
+}
+
 /// One block.
 #[derive(Debug)]
 pub(crate) struct Block {
-    pub(crate) input_norm: Tensor,
-    pub(crate) post_norm: Tensor,
-    /// In the order of [`Projection::ALL`].
-    pub(crate) projections: [Linear; 7],
+    pub(crate) input_norm: NormTensors,
+    /// `None` where both halves read the same norm.
+    pub(crate) post_norm: Option<NormTensors>,
+    /// Norms of each head's queries and keys.
+    pub(crate) head_norms: Option<[NormTensors; 2]>,
+    /// In the order of the family's names.
+    pub(crate) projections: Vec<(Projection, Linear)>,
 }
 
 impl Block {
-    pub(crate) const fn projection(&self, p: Projection) -> &Linear {
-        &self.projections[p as usize]
+    pub(crate) fn get(&self, p: Projection) -> Option<&Linear> {
+        self.projections.iter().find(|(own, _)| *own == p).map(|(_, linear)| linear)
+    }
+
+    #[expect(clippy::panic, reason = "a family's names hold what its blocks compute; every family is tested")]
+    pub(crate) fn projection(&self, p: Projection) -> &Linear {
+        self.get(p).unwrap_or_else(|| panic!("a block without {p:?}"))
+    }
+
+    fn norms(&self) -> impl Iterator<Item = &NormTensors> {
+        std::iter::once(&self.input_norm).chain(&self.post_norm).chain(self.head_norms.iter().flatten())
+    }
+
+    pub(crate) fn trains(&self) -> bool {
+        self.norms().any(NormTensors::trains) || self.projections.iter().any(|(_, p)| p.trains())
     }
 }
 
 /// Keys and values of one block after rotary embedding, `[rows, kv_heads, head_dim]`.
 pub(crate) type KeyValue = (Tensor, Tensor);
+
+/// Cosine and sine of each row's angles, `[n, dims / 2]`, where queries and keys are turned.
+pub(crate) type Angles = Option<(Tensor, Tensor)>;
+
+/// What flows from block to block: the residual stream, f32, and what is still to be added to it.
+pub(crate) struct Stream {
+    pub(crate) x: Tensor,
+    pub(crate) pending: Option<Tensor>,
+}
 
 /// A decoder with its weights.
 #[derive(Debug)]
@@ -43,13 +82,21 @@ pub struct Decoder {
     pub compute: Compute,
     /// `[vocab, hidden]`, f32: what enters the residual stream is not rounded.
     pub(crate) embedding: Tensor,
+    /// `[max_positions, hidden]`, f32, where positions are learned.
+    pub(crate) positions: Option<Tensor>,
     /// The embedding in the compute kind where it serves as a frozen head, so that it is not cast at every step.
     pub(crate) tied_head: Option<Tensor>,
     /// `None` where the head is the embedding.
     pub(crate) head: Option<Tensor>,
+    /// `[vocab]`.
+    pub(crate) head_bias: Option<Tensor>,
     pub(crate) blocks: Vec<Block>,
-    pub(crate) final_norm: Tensor,
-    pub(crate) inverse_frequencies: Tensor,
+    pub(crate) final_norm: NormTensors,
+    /// Where positions are rotary.
+    pub(crate) inverse_frequencies: Option<Tensor>,
+    /// Whether a training pass keeps the input of every block alone and runs the block again on the way back: a third more
+    /// products for a fraction of the memory.
+    pub recompute: bool,
     /// The adapter that trains or was loaded, if any.
     pub(crate) lora: Option<LoraConfig>,
 }
@@ -57,10 +104,7 @@ pub struct Decoder {
 impl Decoder {
     /// Hidden states after the last norm, `[rows, hidden]` in f32, of a pass that nothing is learnt from.
     pub fn forward(&self, packed: &Packed, pass: Pass) -> Tensor {
-        no_grad(|| {
-            let (cos, sin) = self.rotary(&packed.positions);
-            self.run(packed, pass, (&cos, &sin), None, None).y
-        })
+        no_grad(|| self.run(packed, pass, &self.angles(&packed.positions), None, None).y)
     }
 
     /// The pass itself: it hands out each block's keys and values, and what the way back needs, where they are asked for.
@@ -68,71 +112,156 @@ impl Decoder {
         &self,
         packed: &Packed,
         pass: Pass,
-        angles: (&Tensor, &Tensor),
+        angles: &Angles,
         mut cache: Option<&mut Vec<KeyValue>>,
-        mut tape: Option<&mut Vec<BlockTape>>,
+        mut tape: Option<&mut Vec<Saved>>,
     ) -> Norm {
-        let mut x = self.embed(&packed.ids);
-        let mut pending = None;
+        let mut stream = Stream { x: self.embed(&packed.ids, &packed.positions), pending: None };
         for block in &self.blocks {
-            let before = self.norm(&x, pending.as_ref(), &block.input_norm);
-            let project = |p, h: &Tensor| block.projection(p).forward_keeping(h, self.compute, pass);
-            let [(q, kept_q), (k, kept_k), (v, kept_v)] =
-                [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y));
-            let (q, k, v) = self.rotated(q, k, v, angles);
-            if let Some(cache) = cache.as_deref_mut() {
-                cache.push((k.shallow_clone(), v.shallow_clone()));
-            }
-            let attended = self.attend(packed, q, k, v, tape.is_some());
-            let (o, kept_o) = project(Projection::O, &attended.out);
-            let middle = self.norm(&before.x, Some(&o), &block.post_norm);
-            let (gate, kept_gate) = project(Projection::Gate, &middle.y);
-            let (up, kept_up) = project(Projection::Up, &middle.y);
-            let (down, kept_down) = project(Projection::Down, &kernels::gated(&gate, &up));
-            x = middle.x.shallow_clone();
-            pending = Some(down);
+            let input = (tape.is_some() && self.recompute).then(|| Saved::input(&stream, self.drops()));
+            let mut attend = |[q, k, v]: [Tensor; 3]| {
+                if let Some(cache) = cache.as_deref_mut() {
+                    cache.push((k.shallow_clone(), v.shallow_clone()));
+                }
+                self.attend(packed, q, k, v, tape.is_some())
+            };
+            let (next, kept) = self.through(block, stream, angles, pass, &mut attend);
+            stream = next;
             if let Some(tape) = tape.as_deref_mut() {
-                tape.push(BlockTape {
-                    x: [(before.x, before.scale), (middle.x, middle.scale)],
-                    attended,
-                    gate,
-                    up,
-                    kept: [kept_q, kept_k, kept_v, kept_o, kept_gate, kept_up, kept_down],
-                });
+                tape.push(input.unwrap_or_else(|| Saved::Whole(Box::new(kept))));
             }
         }
-        kernels::norm(&x, pending.as_ref(), &self.final_norm, self.config.norm_eps, Kind::Float)
+        self.last_norm(&stream)
+    }
+
+    /// One block; `attend` is what differs between whole sequences and a step of each.
+    pub(crate) fn through(
+        &self,
+        block: &Block,
+        stream: Stream,
+        angles: &Angles,
+        pass: Pass,
+        attend: &mut dyn FnMut([Tensor; 3]) -> Attended,
+    ) -> (Stream, BlockTape) {
+        let mut kept = [const { None }; Projection::COUNT];
+        let mut project = |p: Projection, h: &Tensor| {
+            let (y, low) = block.projection(p).forward_keeping(h, self.compute, pass);
+            kept[p as usize] = low;
+            y
+        };
+        let before = self.norm(&stream.x, stream.pending.as_ref(), &block.input_norm);
+        drop(stream);
+        let qkv = match block.get(Projection::Qkv) {
+            None => [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y)),
+            Some(_) => self.split(&project(Projection::Qkv, &before.y)),
+        };
+        let (qkv, heads) = self.placed(qkv, block, angles);
+        let attended = attend(qkv);
+        let o = project(Projection::O, &attended.out);
+        let middle = match (&block.post_norm, self.config.arrangement) {
+            (Some(norm), Arrangement::Sequential) => Some(self.norm(&before.x, Some(&o), norm)),
+            (Some(norm), _) => Some(self.norm(&before.x, None, norm)),
+            (None, _) => None,
+        };
+        let h = middle.as_ref().map_or(&before.y, |m| &m.y);
+        let (gate, up) = match (block.get(Projection::GateUp), block.get(Projection::Gate)) {
+            (Some(_), _) => {
+                let halves = project(Projection::GateUp, h).chunk(2, 1);
+                (Some(halves[0].contiguous()), halves[1].contiguous())
+            }
+            (None, Some(_)) => (Some(project(Projection::Gate, h)), project(Projection::Up, h)),
+            (None, None) => (None, project(Projection::Up, h)),
+        };
+        let down = project(Projection::Down, &self.activated(gate.as_ref(), &up));
+        let x = match (self.config.arrangement, &middle) {
+            (Arrangement::Sequential, Some(middle)) => middle.x.shallow_clone(),
+            _ => &before.x + o,
+        };
+        let tape =
+            BlockTape { before: Normed::of(before), middle: middle.map(Normed::of), heads, attended, gate, up, kept };
+        (Stream { x, pending: Some(down) }, tape)
+    }
+
+    /// Whether a training pass draws random numbers.
+    fn drops(&self) -> bool {
+        self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
+    }
+
+    /// What the feed-forward half computes between its projections.
+    fn activated(&self, gate: Option<&Tensor>, up: &Tensor) -> Tensor {
+        match (gate, self.config.activation) {
+            (Some(gate), Activation::Silu) => kernels::gated(gate, up),
+            (Some(gate), other) => gelu_or_silu(gate, other) * up,
+            (None, other) => gelu_or_silu(up, other),
+        }
+    }
+
+    /// Queries, keys and values out of one product, `[n, heads * head_dim]` each.
+    fn split(&self, qkv: &Tensor) -> [Tensor; 3] {
+        let c = &self.config;
+        let (queries, keys) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+        [(0, queries), (queries, keys), (queries + keys, keys)].map(|(from, n)| qkv.narrow(1, from, n))
     }
 
     /// Rows of the embedding, `[n, hidden]`, f32: what enters the residual stream.
-    pub(crate) fn embed(&self, ids: &Tensor) -> Tensor {
-        Tensor::embedding(&self.embedding, ids, -1, false, false).to_kind(Kind::Float)
+    pub(crate) fn embed(&self, ids: &Tensor, positions: &Tensor) -> Tensor {
+        let rows = |table: &Tensor, at: &Tensor| Tensor::embedding(table, at, -1, false, false).to_kind(Kind::Float);
+        let mut x = rows(&self.embedding, ids);
+        if (self.config.embedding_scale - 1.0).abs() > f64::EPSILON {
+            let _ = x.g_mul_scalar_(self.config.embedding_scale);
+        }
+        if let Some(table) = &self.positions {
+            let _ = x.g_add_(&rows(table, positions));
+        }
+        x
+    }
+
+    /// A norm's weights as the kernels take them.
+    pub(crate) fn weights<'a>(&self, norm: &'a NormTensors) -> NormWeights<'a> {
+        NormWeights {
+            weight: match self.config.norm {
+                NormKind::RmsFromZero => norm.weight.detach() + 1.0,
+                NormKind::Rms | NormKind::Layer => norm.weight.shallow_clone(),
+            },
+            bias: norm.bias.as_ref(),
+            eps: self.config.norm_eps,
+        }
     }
 
     /// Norm of the residual stream after a pending sum, in the compute kind.
-    pub(crate) fn norm(&self, x: &Tensor, pending: Option<&Tensor>, weight: &Tensor) -> Norm {
-        kernels::norm(x, pending, weight, self.config.norm_eps, self.compute.kind)
+    pub(crate) fn norm(&self, x: &Tensor, pending: Option<&Tensor>, norm: &NormTensors) -> Norm {
+        kernels::norm(x, pending, &self.weights(norm), self.compute.kind)
     }
 
-    /// Queries and keys by their heads, turned to their positions, and values: `[n, heads, head_dim]` each.
-    pub(crate) fn rotated(
-        &self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        (cos, sin): (&Tensor, &Tensor),
-    ) -> (Tensor, Tensor, Tensor) {
+    /// The last norm, in f32.
+    pub(crate) fn last_norm(&self, stream: &Stream) -> Norm {
+        kernels::norm(&stream.x, stream.pending.as_ref(), &self.weights(&self.final_norm), Kind::Float)
+    }
+
+    /// Queries and keys by their heads, normed where the family does so and turned to their positions, and values:
+    /// `[n, heads, head_dim]` each; and what the heads' norms leave for the way back.
+    fn placed(&self, [q, k, v]: [Tensor; 3], block: &Block, angles: &Angles) -> ([Tensor; 3], Option<[Normed; 2]>) {
         let c = &self.config;
-        let heads = |t: Tensor, heads: i64| t.view([-1, heads, c.head_dim]);
-        let q = kernels::rotate(heads(q, c.heads), cos, sin, false);
-        let k = kernels::rotate(heads(k, c.kv_heads), cos, sin, false);
-        (q, k, heads(v, c.kv_heads))
+        let (q, k) = (q.view([-1, c.heads, c.head_dim]), k.view([-1, c.kv_heads, c.head_dim]));
+        let v = v.view([-1, c.kv_heads, c.head_dim]);
+        let (q, k, kept) = match &block.head_norms {
+            None => (q, k, None),
+            Some([q_norm, k_norm]) => {
+                let normed =
+                    |t: &Tensor, norm| self.norm(&t.reshape([-1, c.head_dim]).to_kind(Kind::Float), None, norm);
+                let (of_q, of_k) = (normed(&q, q_norm), normed(&k, k_norm));
+                let (q, k) = (of_q.y.view_as(&q), of_k.y.view_as(&k));
+                (q, k, Some([Normed::of(of_q), Normed::of(of_k)]))
+            }
+        };
+        let Some((cos, sin)) = angles else { return ([q, k, v], kept) };
+        ([kernels::rotate(q, cos, sin, false), kernels::rotate(k, cos, sin, false), v], kept)
     }
 
-    /// Cosine and sine of each row's angles, `[n, head_dim / 2]`.
-    pub(crate) fn rotary(&self, positions: &Tensor) -> (Tensor, Tensor) {
-        let angles = positions.to_kind(Kind::Float).unsqueeze(-1) * &self.inverse_frequencies;
-        (angles.cos(), angles.sin())
+    /// Cosine and sine of each row's angles.
+    pub(crate) fn angles(&self, positions: &Tensor) -> Angles {
+        let angles = positions.to_kind(Kind::Float).unsqueeze(-1) * self.inverse_frequencies.as_ref()?;
+        Some((angles.cos(), angles.sin()))
     }
 
     /// Weight of the output head, `[vocab, hidden]`.
@@ -148,47 +277,60 @@ impl Decoder {
         }
     }
 
+    /// Logits of hidden states, in the compute kind; `weight` is [`Self::head_in_compute`].
+    pub(crate) fn head_logits(&self, hidden: &Tensor, weight: &Tensor) -> Tensor {
+        let bias = self.head_bias.as_ref().map(|b| cast(b, self.compute));
+        cast(hidden, self.compute).linear(weight, bias.as_ref())
+    }
+
     /// Makes every weight trainable, as f32 masters.
     pub fn train_all(&mut self) {
-        let wake = |t: &mut Tensor| *t = t.to_kind(Kind::Float).detach().copy().set_requires_grad(true);
-        wake(&mut self.embedding);
-        self.tied_head = None;
-        wake(&mut self.final_norm);
-        if let Some(head) = &mut self.head {
-            wake(head);
+        fn wake(t: &mut Tensor) {
+            *t = t.to_kind(Kind::Float).detach().copy().set_requires_grad(true);
         }
+        fn wake_norm(norm: &mut NormTensors) {
+            wake(&mut norm.weight);
+            norm.bias.iter_mut().for_each(wake);
+        }
+        wake(&mut self.embedding);
+        self.positions.iter_mut().for_each(wake);
+        self.tied_head = None;
+        wake_norm(&mut self.final_norm);
+        self.head.iter_mut().chain(&mut self.head_bias).for_each(wake);
         for block in &mut self.blocks {
-            wake(&mut block.input_norm);
-            wake(&mut block.post_norm);
-            for linear in &mut block.projections {
-                wake(&mut linear.weight);
-                if let Some(bias) = &mut linear.bias {
-                    wake(bias);
+            wake_norm(&mut block.input_norm);
+            block.post_norm.iter_mut().chain(block.head_norms.iter_mut().flatten()).for_each(wake_norm);
+            for (_, linear) in &mut block.projections {
+                // Whole training keeps no weight in four bits (`train` refuses it).
+                if let Weight::Dense(weight) = &mut linear.weight {
+                    wake(weight);
                 }
+                linear.bias.iter_mut().for_each(wake);
             }
         }
     }
 
     /// Merges the adapter into the weights.
     pub fn merge_adapter(&mut self) {
-        no_grad(|| self.blocks.iter_mut().flat_map(|b| &mut b.projections).for_each(Linear::merge));
+        no_grad(|| self.blocks.iter_mut().flat_map(|b| &mut b.projections).for_each(|(_, p)| p.merge()));
         self.lora = None;
     }
 
-    /// Puts a low-rank adapter on the targets; `init` gives `(A, B)` of a projection by its shape `[out, in]`.
+    /// Puts a low-rank adapter on the targets; `init` gives `(A, B)` of a module by its path, role and shape `[out, in]`.
     pub(crate) fn attach(
         &mut self,
         lora: LoraConfig,
-        mut init: impl FnMut(i64, Projection, [i64; 2]) -> crate::Result<(Tensor, Tensor)>,
+        mut init: impl FnMut(&str, Projection, [i64; 2]) -> crate::Result<(Tensor, Tensor)>,
     ) -> crate::Result<()> {
+        let family = self.config.family();
         for (layer, block) in self.blocks.iter_mut().enumerate() {
-            for (linear, &p) in block.projections.iter_mut().zip(&Projection::ALL) {
+            for ((p, linear), (_, name)) in block.projections.iter_mut().zip(family.projections(layer as i64)) {
                 // One adapter at a time: what another one left behind would not be in the file that is saved.
                 linear.adapter = None;
-                if !lora.targets_module(&(self.config.family().projection)(layer as i64, p)) {
+                if !lora.targets_module(&name) {
                     continue;
                 }
-                let (a, b) = init(layer as i64, p, p.shape(&self.config))?;
+                let (a, b) = init(&name, *p, p.shape(&self.config))?;
                 let train =
                     |t: Tensor| t.to_device(self.compute.device).to_kind(Kind::Float).detach().set_requires_grad(true);
                 linear.adapter = Some(LowRank { a: train(a), b: train(b), scale: lora.scale(), dropout: lora.dropout });
@@ -204,50 +346,89 @@ impl Decoder {
         self.lora.as_ref()
     }
 
-    /// Every trainable tensor with its name on disk, in a fixed order.
+    /// Every trainable tensor with its name on disk, in a fixed order. Rows and sides are as they stand here, which is
+    /// not always as they stand on disk ([`crate::families::Layout`]).
     #[must_use]
     pub fn trainable(&self) -> Vec<(String, Tensor)> {
-        self.named().into_iter().filter(|(_, t)| t.requires_grad()).collect()
+        self.named().into_iter().map(|(name, t, _)| (name, t)).filter(|(_, t)| t.requires_grad()).collect()
     }
 
-    /// Every tensor with its name on disk; adapters under PEFT's names.
+    /// Number of values, adapters included.
     #[must_use]
-    pub fn named(&self) -> Vec<(String, Tensor)> {
-        use crate::families::Slot;
+    pub fn parameters(&self) -> usize {
+        let linears = || self.blocks.iter().flat_map(|b| &b.projections).map(|(_, linear)| &linear.weight);
+        let four_bits: usize = linears().filter(|w| w.dense().is_none()).map(Weight::numel).sum();
+        self.named().iter().map(|(_, t, _)| t.numel()).sum::<usize>() + four_bits
+    }
+
+    /// Every tensor but weights in four bits with its name on disk, and the projection it belongs to; adapters under PEFT's
+    /// names.
+    pub(crate) fn named(&self) -> Vec<(String, Tensor, Option<Projection>)> {
         let family = self.config.family();
-        let slot = |s| (family.slot)(s);
-        let mut all = vec![(slot(Slot::Embedding), self.embedding.shallow_clone())];
+        let mut all = Vec::new();
+        let mut add = |name: String, t: &Tensor, p: Option<Projection>| all.push((name, t.shallow_clone(), p));
+        fn norm(slot: &str, norm: &NormTensors, add: &mut impl FnMut(String, &Tensor, Option<Projection>)) {
+            add(format!("{slot}.weight"), &norm.weight, None);
+            if let Some(bias) = &norm.bias {
+                add(format!("{slot}.bias"), bias, None);
+            }
+        }
+        add(format!("{}.weight", family.slot(Slot::Embedding)), &self.embedding, None);
+        if let Some(positions) = &self.positions {
+            add(format!("{}.weight", family.slot(Slot::Positions)), positions, None);
+        }
         for (l, block) in self.blocks.iter().enumerate() {
             let l = l as i64;
-            all.push((slot(Slot::InputNorm(l)), block.input_norm.shallow_clone()));
-            all.push((slot(Slot::PostNorm(l)), block.post_norm.shallow_clone()));
-            for (linear, &p) in block.projections.iter().zip(&Projection::ALL) {
-                let name = (family.projection)(l, p);
-                all.push((format!("{name}.weight"), linear.weight.shallow_clone()));
+            norm(&family.slot(Slot::InputNorm(l)), &block.input_norm, &mut add);
+            if let Some(post) = &block.post_norm {
+                norm(&family.slot(Slot::PostNorm(l)), post, &mut add);
+            }
+            if let Some([q, k]) = &block.head_norms {
+                norm(&family.slot(Slot::QueryNorm(l)), q, &mut add);
+                norm(&family.slot(Slot::KeyNorm(l)), k, &mut add);
+            }
+            for ((p, linear), (_, name)) in block.projections.iter().zip(family.projections(l)) {
+                if let Some(weight) = linear.weight.dense() {
+                    add(format!("{name}.weight"), weight, Some(*p));
+                }
                 if let Some(bias) = &linear.bias {
-                    all.push((format!("{name}.bias"), bias.shallow_clone()));
+                    add(format!("{name}.bias"), bias, Some(*p));
                 }
                 if let Some(lora) = &linear.adapter {
-                    all.push((format!("base_model.model.{name}.lora_A.weight"), lora.a.shallow_clone()));
-                    all.push((format!("base_model.model.{name}.lora_B.weight"), lora.b.shallow_clone()));
+                    add(format!("{}{name}.lora_A.weight", crate::adapter::PREFIX), &lora.a, Some(*p));
+                    add(format!("{}{name}.lora_B.weight", crate::adapter::PREFIX), &lora.b, Some(*p));
                 }
             }
         }
-        all.push((slot(Slot::FinalNorm), self.final_norm.shallow_clone()));
-        if let Some(head) = &self.head {
-            all.push((slot(Slot::Head), head.shallow_clone()));
+        norm(&family.slot(Slot::FinalNorm), &self.final_norm, &mut add);
+        let head = family.slot(Slot::Head);
+        if let Some(weight) = &self.head {
+            add(format!("{head}.weight"), weight, None);
+        }
+        if let Some(bias) = &self.head_bias {
+            add(format!("{head}.bias"), bias, None);
         }
         all
     }
 }
 
-/// `theta^(-2i/d)`, `[head_dim / 2]`, scaled as the configuration says.
-pub(crate) fn inverse_frequencies(c: &DecoderConfig, compute: Compute) -> Tensor {
-    let values: Vec<f32> = (0..c.head_dim / 2)
+/// The non-linearity alone, in its argument's kind.
+pub(crate) fn gelu_or_silu(x: &Tensor, activation: Activation) -> Tensor {
+    match activation {
+        Activation::Silu => x.silu(),
+        Activation::GeluTanh => x.gelu("tanh"),
+        Activation::Gelu => x.gelu("none"),
+    }
+}
+
+/// `theta^(-2i/dims)`, `[dims / 2]`, scaled as the configuration says.
+pub(crate) fn inverse_frequencies(c: &DecoderConfig, compute: Compute) -> Option<Tensor> {
+    let Positions::Rotary(rotary) = c.positions else { return None };
+    let values: Vec<f32> = (0..rotary.dims / 2)
         .map(|i| {
             // transformers computes these in f32; f64 rounded once is within one unit of it.
-            let f = 1.0 / c.rope_theta.powf(2.0 * i as f64 / c.head_dim as f64);
-            let scaled = match c.rope_scaling {
+            let f = 1.0 / rotary.theta.powf(2.0 * i as f64 / rotary.dims as f64);
+            let scaled = match rotary.scaling {
                 None => f,
                 Some(s) if s.linear => f / s.factor,
                 Some(s) => {
@@ -266,7 +447,7 @@ pub(crate) fn inverse_frequencies(c: &DecoderConfig, compute: Compute) -> Tensor
             scaled as f32
         })
         .collect();
-    Tensor::from_slice(&values).to_device(compute.device)
+    Some(Tensor::from_slice(&values).to_device(compute.device))
 }
 
 /// Row of every predicted position of a sequence: row `t - 1` predicts token `t`.

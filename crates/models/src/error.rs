@@ -72,6 +72,16 @@ pub enum Error {
         /// Rows of the embedding.
         vocab: i64,
     },
+    /// The processes of a run do not find or lose each other.
+    #[error("rank {rank}: {what}: {message}")]
+    Ranks {
+        /// Number of this process.
+        rank: usize,
+        /// What went wrong.
+        what: &'static str,
+        /// What c10d says.
+        message: String,
+    },
     /// A request that cannot be met with what this machine has.
     #[error("{0}")]
     Unavailable(String),

@@ -2,9 +2,11 @@
 
 use crate::{
     Compute, Decoder, DecoderConfig, Error, Result, Tokenizer,
-    decoder::{Block, inverse_frequencies},
-    families::{Projection, Slot},
-    linear::Linear,
+    config::{Arrangement, NormKind, Positions},
+    decoder::{Block, NormTensors, inverse_frequencies},
+    families::{Layout, Slot},
+    linear::{Linear, Weight},
+    nf4::Nf4,
     weights,
 };
 use serde_json::Value;
@@ -61,8 +63,11 @@ impl Model {
         for file in weights::files(folder)? {
             tensors.extend(weights::read(&file)?);
         }
-        let decoder = assemble(config, compute, &folder.display().to_string(), &mut |name, shape| {
-            let Some(t) = tensors.remove(name) else {
+        let decoder = assemble(config, compute, &mut |Wanted { name, shape, .. }| {
+            // A checkpoint of the bare decoder lacks the first part of every name.
+            let bare = name.split_once('.').map_or(name, |(_, rest)| rest);
+            let key = if tensors.contains_key(name) { name } else { bare };
+            let Some(t) = tensors.remove(key) else {
                 return Err(Error::MissingTensor { path: folder.display().to_string(), name: name.to_owned() });
             };
             if t.size() != shape {
@@ -102,15 +107,13 @@ impl Model {
         }
         tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
         let residual = 0.02 / (2.0 * config.layers as f64).sqrt();
-        let decoder = assemble(config, compute, &folder.display().to_string(), &mut |name, shape| {
+        let from_zero = config.norm == NormKind::RmsFromZero;
+        let decoder = assemble(config, compute, &mut |wanted| {
             let cpu = (Kind::Float, Device::Cpu);
-            Ok(match shape {
-                [_] if name.ends_with("bias") => Tensor::zeros(shape, cpu),
-                [_] => Tensor::ones(shape, cpu),
-                _ => {
-                    let into_residual = name.contains("o_proj") || name.contains("down_proj");
-                    Tensor::randn(shape, cpu) * if into_residual { residual } else { 0.02 }
-                }
+            Ok(match wanted.shape {
+                [_] if from_zero || wanted.name.ends_with(".bias") => Tensor::zeros(wanted.shape, cpu),
+                [_] => Tensor::ones(wanted.shape, cpu),
+                shape => Tensor::randn(shape, cpu) * if wanted.into_residual { residual } else { 0.02 },
             })
         })?;
         Ok(Self { decoder, tokenizer, json, folder: folder.to_owned() })
@@ -127,16 +130,25 @@ impl Model {
     /// # Errors
     /// [`Error::Write`]; each file is whole or absent, `config.json` comes last.
     pub fn save(&self, folder: &Path, stored: Stored) -> Result<()> {
+        if self.decoder.compute.nf4 {
+            let why =
+                "a model in four bits is not written: merge its adapter into the weights it came from (rampart merge)";
+            return Err(Error::Unavailable(why.into()));
+        }
         let kind = match stored {
             Stored::F32 => Kind::Float,
             Stored::Bf16 => Kind::BFloat16,
         };
+        let family = self.decoder.config.family();
         let tensors: Vec<_> = no_grad(|| {
             self.decoder
                 .named()
                 .into_iter()
-                .filter(|(name, _)| !name.starts_with("base_model."))
-                .map(|(name, t)| (name, t.detach().to_kind(kind).to_device(Device::Cpu)))
+                .filter(|(name, ..)| !name.starts_with(crate::adapter::PREFIX))
+                .map(|(name, t, p)| {
+                    let layout = p.map(|p| (family.layout)(&self.decoder.config, p)).unwrap_or_default();
+                    (name, restored(&t.detach().to_kind(kind).to_device(Device::Cpu), &layout))
+                })
                 .collect()
         });
         weights::write_model(folder, &tensors)?;
@@ -155,49 +167,120 @@ impl Model {
     }
 }
 
+/// A weight as it stands on disk, brought to where its rows and sides stand here.
+pub(crate) fn moved(t: &Tensor, layout: &Layout) -> Tensor {
+    let t = if layout.transposed && t.dim() == 2 { t.tr().contiguous() } else { t.shallow_clone() };
+    match &layout.rows {
+        None => t,
+        Some(rows) => t.index_select(0, &Tensor::from_slice(rows)),
+    }
+}
+
+/// The other way round.
+pub(crate) fn restored(t: &Tensor, layout: &Layout) -> Tensor {
+    let t = match &layout.rows {
+        None => t.shallow_clone(),
+        Some(rows) => {
+            let mut back = vec![0i64; rows.len()];
+            for (here, &there) in rows.iter().enumerate() {
+                back[there as usize] = here as i64;
+            }
+            t.index_select(0, &Tensor::from_slice(&back).to_device(t.device()))
+        }
+    };
+    if layout.transposed && t.dim() == 2 { t.tr().contiguous() } else { t }
+}
+
+/// A tensor that a decoder needs.
+struct Wanted<'a> {
+    name: &'a str,
+    /// As it stands on disk.
+    shape: &'a [i64],
+    /// Whether what it computes is added to the residual stream.
+    into_residual: bool,
+}
+
 /// Builds a decoder from a source of named tensors; frozen weights are kept in the compute kind, norms in f32.
 fn assemble(
     config: DecoderConfig,
     compute: Compute,
-    path: &str,
-    take: &mut dyn FnMut(&str, &[i64]) -> Result<Tensor>,
+    source: &mut dyn FnMut(Wanted<'_>) -> Result<Tensor>,
 ) -> Result<Decoder> {
     let family = config.family();
     let place = |t: Tensor, kind: Kind| no_grad(|| t.to_device(compute.device).to_kind(kind));
-    let h = config.hidden;
-    let embedding = place(take(&(family.slot)(Slot::Embedding), &[config.vocab, h])?, Kind::Float);
+    let mut take = |name: &str, shape: &[i64]| source(Wanted { name, shape, into_residual: false });
+    let (h, vocab) = (config.hidden, config.vocab);
+    let weight = |slot: Slot| format!("{}.weight", family.slot(slot));
+    let embedding = place(take(&weight(Slot::Embedding), &[vocab, h])?, Kind::Float);
+    let positions = match config.positions {
+        Positions::Rotary(_) => None,
+        Positions::Learned => {
+            Some(place(take(&weight(Slot::Positions), &[config.max_positions as i64, h])?, Kind::Float))
+        }
+    };
     let tied_head = (config.tied && compute.kind != Kind::Float).then(|| no_grad(|| embedding.to_kind(compute.kind)));
+    let norm = |slot: Slot, width: i64, take: &mut dyn FnMut(&str, &[i64]) -> Result<Tensor>| -> Result<NormTensors> {
+        let weight = place(take(&weight(slot), &[width])?, Kind::Float);
+        // A head's norms are RMS norms in every family that has them.
+        let centred = config.norm == NormKind::Layer;
+        let bias = centred.then(|| take(&format!("{}.bias", family.slot(slot)), &[width])).transpose()?;
+        Ok(NormTensors { weight, bias: bias.map(|b| place(b, Kind::Float)) })
+    };
     let mut blocks = Vec::new();
     for layer in 0..config.layers {
         let mut projections = Vec::with_capacity(7);
-        for p in Projection::ALL {
-            let name = (family.projection)(layer, p);
+        for (p, name) in family.projections(layer) {
             let shape = p.shape(&config);
-            let attention = matches!(p, Projection::Q | Projection::K | Projection::V | Projection::O);
-            let biased = if attention { config.attention_bias } else { config.mlp_bias };
-            projections.push(Linear {
-                weight: place(take(&format!("{name}.weight"), &shape)?, compute.kind),
-                bias: biased
-                    .then(|| take(&format!("{name}.bias"), &shape[..1]).map(|t| place(t, compute.kind)))
-                    .transpose()?,
-                adapter: None,
+            let layout = (family.layout)(&config, p);
+            let on_disk = if layout.transposed { [shape[1], shape[0]] } else { shape };
+            let wanted = Wanted { name: &format!("{name}.weight"), shape: &on_disk, into_residual: p.into_residual() };
+            let weight = moved(&source(wanted)?, &layout);
+            let weight = match compute.nf4 && Nf4::fits(shape) {
+                true => Weight::Nf4(Nf4::of(&weight, compute.device)),
+                false => Weight::Dense(place(weight, compute.kind)),
+            };
+            let bias = p.biased(&config).then(|| {
+                let wanted = Wanted { name: &format!("{name}.bias"), shape: &shape[..1], into_residual: false };
+                source(wanted).map(|t| place(moved(&t, &layout), compute.kind))
             });
+            projections.push((p, Linear { weight, bias: bias.transpose()?, adapter: None }));
         }
-        let count = projections.len();
-        blocks.push(Block {
-            input_norm: place(take(&(family.slot)(Slot::InputNorm(layer)), &[h])?, Kind::Float),
-            post_norm: place(take(&(family.slot)(Slot::PostNorm(layer)), &[h])?, Kind::Float),
-            projections: projections.try_into().map_err(|_| Error::Malformed {
-                path: path.to_owned(),
-                message: format!("a block has {count} projections, expected 7"),
-            })?,
-        });
+        let mut take = |name: &str, shape: &[i64]| source(Wanted { name, shape, into_residual: false });
+        let input_norm = norm(Slot::InputNorm(layer), h, &mut take)?;
+        let post_norm = match config.arrangement {
+            Arrangement::Parallel => None,
+            Arrangement::Sequential | Arrangement::ParallelTwoNorms => Some(norm(Slot::PostNorm(layer), h, &mut take)?),
+        };
+        let head_norms = match config.qk_norm {
+            false => None,
+            true => Some([
+                norm(Slot::QueryNorm(layer), config.head_dim, &mut take)?,
+                norm(Slot::KeyNorm(layer), config.head_dim, &mut take)?,
+            ]),
+        };
+        blocks.push(Block { input_norm, post_norm, head_norms, projections });
     }
-    let final_norm = place(take(&(family.slot)(Slot::FinalNorm), &[h])?, Kind::Float);
+    let mut take = |name: &str, shape: &[i64]| source(Wanted { name, shape, into_residual: false });
+    let final_norm = norm(Slot::FinalNorm, h, &mut take)?;
     let head = match config.tied {
         true => None,
-        false => Some(place(take(&(family.slot)(Slot::Head), &[config.vocab, h])?, compute.kind)),
+        false => Some(place(take(&weight(Slot::Head), &[vocab, h])?, compute.kind)),
     };
+    let head_bias = config.biases.head.then(|| take(&format!("{}.bias", family.slot(Slot::Head)), &[vocab]));
+    let head_bias = head_bias.transpose()?.map(|b| place(b, Kind::Float));
     let inverse_frequencies = inverse_frequencies(&config, compute);
-    Ok(Decoder { config, compute, embedding, tied_head, head, blocks, final_norm, inverse_frequencies, lora: None })
+    Ok(Decoder {
+        config,
+        compute,
+        embedding,
+        positions,
+        tied_head,
+        head,
+        head_bias,
+        blocks,
+        final_norm,
+        inverse_frequencies,
+        recompute: false,
+        lora: None,
+    })
 }

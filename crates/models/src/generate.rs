@@ -6,10 +6,8 @@
 
 use crate::{
     Decoder, Error, Group, Model, Packed, Result,
-    decoder::{KeyValue, Pass},
-    families::Projection,
+    decoder::{Attended, KeyValue, Pass, Stream},
     kernels,
-    linear::cast,
     packing::even,
     sampling::{Random, draw},
 };
@@ -238,8 +236,8 @@ impl<'a> Session<'a> {
         let decoder = &self.model.decoder;
         let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
         let mut kept = Vec::new();
-        let (cos, sin) = decoder.rotary(&packed.positions);
-        let hidden = decoder.run(&packed, Pass::INFERENCE, (&cos, &sin), Some(&mut kept), None).y;
+        let angles = decoder.angles(&packed.positions);
+        let hidden = decoder.run(&packed, Pass::INFERENCE, &angles, Some(&mut kept), None).y;
         for ((cache_k, cache_v), (k, v)) in self.cache.blocks.iter_mut().zip(&kept) {
             for (row, &place) in (first_new..).zip(&places) {
                 let group = &packed.groups[place];
@@ -263,7 +261,7 @@ impl<'a> Session<'a> {
 
     fn logits(&self, hidden: &Tensor) -> Result<Vec<f32>> {
         let compute = self.model.decoder.compute;
-        let logits = cast(hidden, compute).linear::<&Tensor>(&self.head, None);
+        let logits = self.model.decoder.head_logits(hidden, &self.head);
         let logits = logits.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
         let mut out = vec![0f32; logits.numel()];
         logits.copy_data(&mut out, logits.numel());
@@ -288,25 +286,22 @@ impl<'a> Session<'a> {
         ids.resize(even(ids.len(), decoder.compute), 0);
         let mut positions: Vec<i64> = at.iter().map(|&at| at as i64).collect();
         positions.resize(ids.len(), 0);
-        let (cos, sin) = decoder.rotary(&Tensor::from_slice(&positions).to_device(device));
-        let (mut x, mut pending) = (decoder.embed(&Tensor::from_slice(&ids).to_device(device)), None);
+        let (ids, positions) = [ids, positions].map(|v| Tensor::from_slice(&v).to_device(device)).into();
+        let angles = decoder.angles(&positions);
+        let mut stream = Stream { x: decoder.embed(&ids, &positions), pending: None };
         let masked = (device != Device::Cpu).then(|| Masked::new(decoder, &at));
         for (block, (keys, values)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
-            let before = decoder.norm(&x, pending.as_ref(), &block.input_norm);
-            let project = |p, h: &Tensor| block.projection(p).forward(h, decoder.compute, Pass::INFERENCE);
-            let [q, k, v] = [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y));
-            let (q, k, v) = decoder.rotated(q, k, v, (&cos, &sin));
-            let attended = match &masked {
-                None => kernels::attend_next([&q, &k, &v], (keys, values), &at),
-                Some(masked) => masked.attend(decoder, [&q, &k, &v], (keys, values)),
+            let mut attend = |qkv: [Tensor; 3]| {
+                let [q, k, v] = &qkv;
+                let out = match &masked {
+                    None => kernels::attend_next([q, k, v], (keys, values), &at, c.window),
+                    Some(masked) => masked.attend(decoder, [q, k, v], (keys, values)),
+                };
+                Attended::without_way_back(qkv, out)
             };
-            let o = project(Projection::O, &attended);
-            let middle = decoder.norm(&before.x, Some(&o), &block.post_norm);
-            let (gate, up) = (project(Projection::Gate, &middle.y), project(Projection::Up, &middle.y));
-            pending = Some(project(Projection::Down, &kernels::gated(&gate, &up)));
-            x = middle.x;
+            stream = decoder.through(block, stream, &angles, Pass::INFERENCE, &mut attend).0;
         }
-        self.logits(&kernels::norm(&x, pending.as_ref(), &decoder.final_norm, c.norm_eps, Kind::Float).y)
+        self.logits(&decoder.last_norm(&stream).y)
     }
 
     /// Draws a token for rows from `first` on, and lets finished rows leave.
@@ -384,7 +379,11 @@ impl Masked {
         let device = decoder.compute.device;
         let (n, longest) = (at.len() as i64, at.iter().max().map_or(0, |&at| at as i64) + 1);
         let at = Tensor::from_slice(&at.iter().map(|&at| at as i64).collect::<Vec<_>>()).to_device(device);
-        let beyond = Tensor::arange(longest, (Kind::Int64, device)).unsqueeze(0).gt_tensor(&at.unsqueeze(1));
+        let (position, own) = (Tensor::arange(longest, (Kind::Int64, device)).unsqueeze(0), at.unsqueeze(1));
+        let mut beyond = position.gt_tensor(&own);
+        if let Some(window) = decoder.config.window {
+            beyond = beyond.logical_or(&position.le_tensor(&(own - window as i64)));
+        }
         let mask = Tensor::zeros([n, longest], (Kind::Float, device))
             .masked_fill(&beyond, f64::NEG_INFINITY)
             .to_kind(decoder.compute.kind)
@@ -416,7 +415,7 @@ impl Decoder {
         let packed = Packed::new(&[Group { sequences: vec![tokens.to_vec()] }], &self.config, self.compute)?;
         Ok(no_grad(|| {
             let hidden = self.forward(&packed, Pass::INFERENCE);
-            cast(&hidden, self.compute).linear::<&Tensor>(&self.head_in_compute(), None).to_kind(Kind::Float)
+            self.head_logits(&hidden, &self.head_in_compute()).to_kind(Kind::Float)
         }))
     }
 }

@@ -10,6 +10,13 @@ use tch::{Device, Kind, Tensor, no_grad};
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
 const CHUNK_VALUES: i64 = 2 << 20;
 
+/// Rows of a chunk where a vocabulary is so large that [`CHUNK_VALUES`] holds fewer: with 42 rows of 50,304 logits products
+/// spend most of their time on bringing the head's weight into their own order, once a chunk.
+const CHUNK_ROWS: i64 = 512;
+
+/// Values of such a chunk at most: 128 MiB in f32.
+const LARGEST_CHUNK: i64 = 32 << 20;
+
 /// Which rows are asked for which label.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
@@ -40,12 +47,15 @@ pub struct HeadGradient {
     pub hidden: Tensor,
     /// `[vocab, hidden]`, f32, where the head trains.
     pub weight: Option<Tensor>,
+    /// `[vocab]`, f32, where the head trains and has a bias.
+    pub bias: Option<Tensor>,
 }
 
 /// The output head of a decoder for one step.
 #[derive(Debug)]
 pub struct Head {
     weight: Tensor,
+    bias: Option<Tensor>,
     trains: bool,
     compute: Compute,
 }
@@ -56,13 +66,16 @@ impl Head {
     pub fn new(decoder: &Decoder) -> Self {
         Self {
             weight: decoder.head_in_compute(),
+            bias: no_grad(|| decoder.head_bias.as_ref().map(|b| cast(b, decoder.compute).detach())),
             trains: decoder.head_weight().requires_grad(),
             compute: decoder.compute,
         }
     }
 
     fn chunks(&self, labels: &Labels) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let size = usize::try_from((CHUNK_VALUES / self.weight.size()[0]).max(16)).unwrap_or(16);
+        let vocab = self.weight.size()[0];
+        let size = (CHUNK_VALUES / vocab).max(CHUNK_ROWS.min(LARGEST_CHUNK / vocab)).max(16);
+        let size = usize::try_from(size).unwrap_or(16);
         let n = labels.len();
         (0..n).step_by(size).map(move |from| (from, size.min(n - from)))
     }
@@ -90,7 +103,7 @@ impl Head {
             let mut out = Vec::with_capacity(labels.len());
             for (from, n) in self.chunks(labels) {
                 let (_, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear::<&Tensor>(&self.weight, None);
+                let logits = h.linear(&self.weight, self.bias.as_ref());
                 if self.compute.device == Device::Cpu {
                     out.extend(kernels::label_log_probs(&logits, &tokens, None).into_iter().take(n));
                     continue;
@@ -103,10 +116,15 @@ impl Head {
         })
     }
 
-    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up.
+    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Labels whose derivative is zero
+    /// (an objective that looks at some tokens only) cost nothing.
     #[must_use]
     pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64]) -> HeadGradient {
-        self.fused(hidden, labels, d).1
+        let told: Vec<usize> = (0..labels.len()).filter(|&i| d[i] != 0.0).collect();
+        let only = |all: &[i64]| told.iter().map(|&i| all[i]).collect();
+        let labels = Labels { rows: only(&labels.rows), tokens: only(&labels.tokens) };
+        let d: Vec<f64> = told.iter().map(|&i| d[i]).collect();
+        self.fused(hidden, &labels, &d).1
     }
 
     /// [`Self::log_probs`] and [`Self::backward`] in one pass over the chunks, for objectives whose derivative is known
@@ -118,9 +136,10 @@ impl Head {
             let mut d_hidden = Tensor::zeros_like(hidden);
             let mut d_weight =
                 self.trains.then(|| Tensor::zeros(self.weight.size(), (Kind::Float, self.compute.device)));
+            let mut d_bias = self.bias.as_ref().filter(|_| self.trains).map(|b| b.to_kind(Kind::Float).zeros_like());
             for (from, n) in self.chunks(labels) {
                 let (rows, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear::<&Tensor>(&self.weight, None);
+                let logits = h.linear(&self.weight, self.bias.as_ref());
                 let mut g = d[from..from + n].to_vec();
                 g.resize(tokens.len(), 0.0);
                 let d_logits = if self.compute.device == Device::Cpu {
@@ -144,8 +163,11 @@ impl Head {
                 if let Some(d_weight) = &mut d_weight {
                     let _ = d_weight.g_add_(&d_logits.tr().matmul(&h));
                 }
+                if let Some(d_bias) = &mut d_bias {
+                    let _ = d_bias.g_add_(&d_logits.sum_dim_intlist(&[0i64][..], false, Kind::Float));
+                }
             }
-            (logps, HeadGradient { hidden: d_hidden, weight: d_weight })
+            (logps, HeadGradient { hidden: d_hidden, weight: d_weight, bias: d_bias })
         })
     }
 }

@@ -4,7 +4,8 @@
 //! 2. [`tokenizer`]: text to ids and back.
 //! 3. `weights`, `adapter`, `folder`: safetensors and PEFT folders in and out.
 //! 4. `packing`, `decoder`, `head`: packed sequences through the decoder; log-probs of labels without stored logits.
-//! 5. `generate`: batched sampling with a cache of keys and values.
+//! 5. `ranks`: gradients added over processes.
+//! 6. `generate`: batched sampling with a cache of keys and values.
 //!
 //! Invariants: no objective is known here (log-probs go out, their derivatives come in); no padding is ever computed;
 //! what sequences of a group share is computed once; a logit matrix never outlives its chunk. Without the `torch`
@@ -33,9 +34,13 @@ mod kernels;
 #[cfg(feature = "torch")]
 mod linear;
 #[cfg(feature = "torch")]
+mod nf4;
+#[cfg(feature = "torch")]
 pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod packing;
+#[cfg(feature = "torch")]
+pub mod ranks;
 #[cfg(feature = "torch")]
 mod sampling;
 #[cfg(feature = "torch")]
@@ -57,8 +62,13 @@ pub use {
     folder::{Model, Stored},
     generate::{Generation, SamplingParams},
     packing::{Group, Packed},
+    ranks::{Meeting, Ranks},
     tape::Tape,
 };
+
+/// libtorch's tensor, for those who only pass it on.
+#[cfg(feature = "torch")]
+pub use tch::Tensor;
 
 /// Result of this crate's fallible functions.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -96,7 +96,9 @@ impl Packed {
             }
             let place = Placed { start, shared, rests };
             if masked {
-                masks.push((group.sequences.len() > 1).then(|| tree_mask(&place, compute)));
+                let windowed = config.window.is_some_and(|w| w < place.rows());
+                let plain = group.sequences.len() == 1 && !windowed;
+                masks.push((!plain).then(|| tree_mask(&place, config.window, compute)));
             }
             placed.push(place);
         }
@@ -144,20 +146,33 @@ fn common_prefix(sequences: &[Vec<u32>]) -> usize {
     n.min(sequences.iter().map(|s| s.len().saturating_sub(1)).min().unwrap_or(0))
 }
 
-/// Who may look at whom inside a group: a rest sees the shared beginning and itself, never another rest.
-fn tree_mask(place: &Placed, compute: Compute) -> Tensor {
+/// Rows of a group, as ranges, that one of its rows sees: the shared beginning, and its own rest up to itself.
+pub(crate) type Seen = [(usize, usize); 2];
+
+/// What every row of a group sees: never another rest, and with a window only the last positions up to its own.
+pub(crate) fn seen(place: &Placed, window: Option<usize>) -> Vec<Seen> {
+    // First position that a row at `position` sees.
+    let first = |position: usize| window.map_or(0, |w| (position + 1).saturating_sub(w));
+    let mut all: Vec<Seen> = (0..place.shared).map(|i| [(first(i), i + 1), (0, 0)]).collect();
+    let mut start = place.shared;
+    for &rest in &place.rests {
+        all.extend((start..start + rest).map(|i| {
+            let first = first(place.shared + i - start);
+            [(first.min(place.shared), place.shared), (start + first.saturating_sub(place.shared), i + 1)]
+        }));
+        start += rest;
+    }
+    all
+}
+
+/// [`seen`] as an additive mask.
+fn tree_mask(place: &Placed, window: Option<usize>, compute: Compute) -> Tensor {
     let n = place.rows();
     let mut allowed = vec![f32::NEG_INFINITY; n * n];
-    for i in 0..place.shared {
-        allowed[i * n..=i * n + i].fill(0.0);
-    }
-    let mut at = place.shared;
-    for &rest in &place.rests {
-        for i in at..at + rest {
-            allowed[i * n..i * n + place.shared].fill(0.0);
-            allowed[i * n + at..=i * n + i].fill(0.0);
+    for (row, seen) in allowed.chunks_exact_mut(n).zip(seen(place, window)) {
+        for (from, to) in seen {
+            row[from..to].fill(0.0);
         }
-        at += rest;
     }
     Tensor::from_slice(&allowed)
         .view([1, 1, n as i64, n as i64])
@@ -180,8 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn a_window_moves_with_the_position() {
+        let place = Placed { start: 10, shared: 3, rests: vec![3, 1] };
+        let whole = [(0, 1), (0, 2), (0, 3)].map(|r| [r, (0, 0)]);
+        assert_eq!(seen(&place, None)[..3], whole);
+        assert_eq!(seen(&place, None)[3..], [[(0, 3), (3, 4)], [(0, 3), (3, 5)], [(0, 3), (3, 6)], [(0, 3), (6, 7)]]);
+        let two = [[(0, 1), (0, 0)], [(0, 2), (0, 0)], [(1, 3), (0, 0)], [(2, 3), (3, 4)], [(3, 3), (3, 5)]];
+        assert_eq!(seen(&place, Some(2))[..5], two);
+        assert_eq!(seen(&place, Some(2))[5..], [[(3, 3), (4, 6)], [(2, 3), (6, 7)]]);
+    }
+
+    #[test]
     fn numbers_of_rows_come_back() {
-        let bf16 = Compute { device: Device::Cpu, kind: Kind::BFloat16 };
+        let bf16 = Compute { device: Device::Cpu, kind: Kind::BFloat16, nf4: false };
         let sizes: std::collections::BTreeSet<usize> = (4096..8192).map(|n| even(n, bf16)).collect();
         assert_eq!((sizes.len(), even(4097, bf16), even(7, bf16)), (17, 4352, 7));
         assert_eq!(even(4097, Compute { kind: Kind::Float, ..bf16 }), 4097);

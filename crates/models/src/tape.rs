@@ -7,34 +7,75 @@
 
 use crate::{
     Decoder, Packed,
-    decoder::{Attended, Block, Pass},
-    families::Projection,
+    config::{Activation, Arrangement},
+    decoder::{Angles, Attended, Block, NormTensors, Pass, Stream, gelu_or_silu},
+    families::Projection::{self, Down, Gate, GateUp, K, O, Q, Qkv, Up, V},
     head::HeadGradient,
-    kernels::{self, NormGradient},
+    kernels::{self, Norm, NormGradient},
     linear::{Kept, LowGradient, accumulate},
 };
 use tch::{Kind, Tensor, no_grad};
 
+/// What a norm leaves: its input, and the input's statistics.
+pub(crate) struct Normed {
+    x: Tensor,
+    scale: Tensor,
+}
+
+impl Normed {
+    pub(crate) fn of(norm: Norm) -> Self {
+        Self { x: norm.x, scale: norm.scale }
+    }
+}
+
 /// What a block keeps of its pass.
 pub(crate) struct BlockTape {
-    /// The residual stream and its `1 / rms` before attention and before the feed-forward half.
-    pub(crate) x: [(Tensor, Tensor); 2],
+    /// The residual stream before attention.
+    pub(crate) before: Normed,
+    /// And before the feed-forward half, where that has a norm of its own.
+    pub(crate) middle: Option<Normed>,
+    /// Heads of queries and keys before their norms.
+    pub(crate) heads: Option<[Normed; 2]>,
     pub(crate) attended: Attended,
-    pub(crate) gate: Tensor,
+    /// `None` where the feed-forward half has no gate.
+    pub(crate) gate: Option<Tensor>,
     pub(crate) up: Tensor,
-    /// In the order of [`Projection::ALL`].
-    pub(crate) kept: [Option<Kept>; 7],
+    /// By [`Projection`].
+    pub(crate) kept: [Option<Kept>; Projection::COUNT],
+}
+
+/// What a pass saves of a block.
+pub(crate) enum Saved {
+    /// All that its derivative needs.
+    Whole(Box<BlockTape>),
+    /// What flowed in, to run it again (Chen et al. 2016), and the seed of its dropout.
+    Input { stream: Stream, seed: Option<i64> },
+}
+
+impl Saved {
+    /// The input of a block that is about to run; with `drops` it draws its dropout from a seed of its own, so that it
+    /// draws the same once more.
+    pub(crate) fn input(stream: &Stream, drops: bool) -> Self {
+        let seed = drops.then(|| {
+            let seed = Tensor::randint(i64::MAX, [1], (Kind::Int64, tch::Device::Cpu)).int64_value(&[0]);
+            tch::manual_seed(seed);
+            seed
+        });
+        let stream =
+            Stream { x: stream.x.shallow_clone(), pending: stream.pending.as_ref().map(Tensor::shallow_clone) };
+        Self::Input { stream, seed }
+    }
 }
 
 /// A training pass: its hidden states, and what the way back needs.
 pub struct Tape {
     /// Hidden states after the last norm, `[rows, hidden]`, f32.
     pub hidden: Tensor,
-    pub(crate) ids: Tensor,
-    pub(crate) cos: Tensor,
-    pub(crate) sin: Tensor,
-    pub(crate) blocks: Vec<BlockTape>,
-    pub(crate) last: (Tensor, Tensor),
+    ids: Tensor,
+    positions: Tensor,
+    angles: Angles,
+    blocks: Vec<Saved>,
+    last: Normed,
 }
 
 impl std::fmt::Debug for Tape {
@@ -43,15 +84,19 @@ impl std::fmt::Debug for Tape {
     }
 }
 
+/// Gradients of projections that read one input: they learn once the norm has made that input again.
+type Learning = Vec<(Projection, Tensor, LowGradient)>;
+
 impl Decoder {
     /// A training pass over packed sequences.
     #[must_use]
     pub fn record(&self, packed: &Packed) -> Tape {
         no_grad(|| {
             let mut blocks = Vec::with_capacity(self.blocks.len());
-            let (cos, sin) = self.rotary(&packed.positions);
-            let last = self.run(packed, Pass::TRAINING, (&cos, &sin), None, Some(&mut blocks));
-            Tape { hidden: last.y, ids: packed.ids.shallow_clone(), cos, sin, blocks, last: (last.x, last.scale) }
+            let angles = self.angles(&packed.positions);
+            let last = self.run(packed, Pass::TRAINING, &angles, None, Some(&mut blocks));
+            let (ids, positions) = (packed.ids.shallow_clone(), packed.positions.shallow_clone());
+            Tape { hidden: last.y.shallow_clone(), ids, positions, angles, blocks, last: Normed::of(last) }
         })
     }
 
@@ -60,6 +105,9 @@ impl Decoder {
         no_grad(|| {
             if let Some(d_weight) = gradient.weight {
                 accumulate(self.head_weight(), &d_weight);
+            }
+            if let (Some(bias), Some(d_bias)) = (&self.head_bias, gradient.bias) {
+                accumulate(bias, &d_bias);
             }
             self.descend(packed, tape, &gradient.hidden);
         });
@@ -73,42 +121,56 @@ impl Decoder {
             if i < lowest {
                 return;
             }
-            d = self.block_back(
-                packed,
-                block,
-                kept,
-                &mut d_x,
-                &d,
-                (&tape.cos, &tape.sin),
-                i > lowest || self.embedding.requires_grad(),
-            );
+            let kept = match kept {
+                Saved::Whole(kept) => *kept,
+                Saved::Input { stream, seed } => {
+                    if let Some(seed) = seed {
+                        tch::manual_seed(seed);
+                    }
+                    let mut attend = |[q, k, v]: [Tensor; 3]| self.attend(packed, q, k, v, true);
+                    self.through(block, stream, &tape.angles, Pass::TRAINING, &mut attend).1
+                }
+            };
+            let deeper = i > lowest || self.embedding.requires_grad();
+            d = self.block_back(packed, block, kept, &mut d_x, &d, &tape.angles, deeper);
         }
-        if self.embedding.requires_grad() {
-            let mut grad = self.embedding.grad();
+        if !self.embedding.requires_grad() {
+            return;
+        }
+        let add = |table: &Tensor, at: &Tensor, d: &Tensor| {
+            let mut grad = table.grad();
             if !grad.defined() {
-                accumulate(&self.embedding, &self.embedding.zeros_like());
-                grad = self.embedding.grad();
+                accumulate(table, &table.zeros_like());
+                grad = table.grad();
             }
-            let _ = grad.index_add_(0, &tape.ids, &d_x);
+            let _ = grad.index_add_(0, at, d);
+        };
+        if let Some(positions) = &self.positions {
+            add(positions, &tape.positions, &d_x);
         }
+        if (self.config.embedding_scale - 1.0).abs() > f64::EPSILON {
+            let _ = d_x.g_mul_scalar_(self.config.embedding_scale);
+        }
+        add(&self.embedding, &tape.ids, &d_x);
     }
 
     /// Number of the first block that something trains in; the embedding lies under block 0.
     fn lowest_that_trains(&self) -> Option<usize> {
-        let trains = |b: &Block| b.input_norm.requires_grad() || b.projections.iter().any(|p| p.trains());
-        let lowest = self.blocks.iter().position(trains);
         if self.embedding.requires_grad() {
-            Some(0)
-        } else {
-            lowest.or_else(|| self.final_norm.requires_grad().then_some(self.blocks.len()))
+            return Some(0);
         }
+        let lowest = self.blocks.iter().position(Block::trains);
+        lowest.or_else(|| self.final_norm.trains().then_some(self.blocks.len()))
     }
 
-    fn norm_back(&self, d_x: &mut Tensor, d_y: &Tensor, x: &(Tensor, Tensor), weight: &Tensor) -> NormGradient {
+    fn norm_back(&self, d_x: &mut Tensor, d_y: &Tensor, x: &Normed, norm: &NormTensors) -> NormGradient {
         let kind = self.compute.kind;
-        let d = kernels::norm_backward(d_x, d_y, &x.0, &x.1, weight, kind, weight.requires_grad());
+        let d = kernels::norm_backward(d_x, d_y, &x.x, &x.scale, &self.weights(norm), kind, norm.trains());
         if let Some(d_weight) = &d.weight {
-            accumulate(weight, d_weight);
+            accumulate(&norm.weight, d_weight);
+        }
+        if let (Some(bias), Some(d_bias)) = (&norm.bias, &d.bias) {
+            accumulate(bias, d_bias);
         }
         d
     }
@@ -119,54 +181,169 @@ impl Decoder {
         &self,
         packed: &Packed,
         block: &Block,
-        tape: BlockTape,
+        mut tape: BlockTape,
         d_x: &mut Tensor,
         above: &NormGradient,
-        (cos, sin): (&Tensor, &Tensor),
+        angles: &Angles,
         deeper: bool,
     ) -> NormGradient {
-        use Projection::{Down, Gate, K, O, Q, Up, V};
-        let kept = |p: Projection| tape.kept[p as usize].as_ref();
-        let back = |p: Projection, d: &Tensor, into: Option<Tensor>| {
-            block.projection(p).input_gradient(kept(p), d, into, self.compute)
+        let (d_feed, feed) = self.feed_back(block, &mut tape, &above.cast);
+        let sequential = self.config.arrangement == Arrangement::Sequential;
+        let mut rest = Some((d_feed, feed));
+        let middle = match (&tape.middle, &block.post_norm) {
+            // The feed-forward half reads what attention added: its gradient is part of what comes back to attention.
+            (Some(x), Some(norm)) if sequential => rest.take().map(|(d, feed)| {
+                let middle = self.norm_back(d_x, &d, x, norm);
+                self.learn_all(block, &tape, &middle.y, feed);
+                middle
+            }),
+            _ => None,
         };
-        let learn = |p: Projection, x: &Tensor, d: &Tensor, low: LowGradient| {
-            block.projection(p).weight_gradients(x, kept(p), d, low, self.compute);
-        };
-
-        let (d_gated, low) = back(Down, &above.cast, None);
-        let (d_gate, d_up, gated) = kernels::gated_backward(tape.gate, tape.up, d_gated);
-        learn(Down, &gated, &above.cast, low);
-        drop(gated);
-        let (d_h, low_gate) = back(Gate, &d_gate, None);
-        let (d_h, low_up) = back(Up, &d_up, Some(d_h));
-        let mid = self.norm_back(d_x, &d_h, &tape.x[1], &block.post_norm);
-        learn(Gate, &mid.y, &d_gate, low_gate);
-        learn(Up, &mid.y, &d_up, low_up);
-        drop((d_gate, d_up));
-
-        let (d_a, low) = back(O, &mid.cast, None);
-        learn(O, &tape.attended.out, &mid.cast, low);
-        let (d_q, d_k, d_v) = self.attend_back(packed, &tape.attended, &d_a);
-        let (d_q, d_k) = (kernels::rotate(d_q, cos, sin, true), kernels::rotate(d_k, cos, sin, true));
-        let flat = |d: Tensor| d.flatten(1, 2);
-        let (d_q, d_k, d_v) = (flat(d_q), flat(d_k), flat(d_v));
-        if !deeper && !block.input_norm.requires_grad() {
+        let from = middle.as_ref().map_or(&above.cast, |m| &m.cast);
+        let d_qkv = self.attention_back(packed, block, &tape, from, angles);
+        drop(middle);
+        if !deeper && !block.input_norm.trains() && rest.is_none() {
             // Nothing below trains: the adapters here need their input, and no gradient of it.
-            let h = kernels::norm(&tape.x[0].0, None, &block.input_norm, self.config.norm_eps, self.compute.kind).y;
-            for (p, d) in [(Q, &d_q), (K, &d_k), (V, &d_v)] {
-                learn(p, &h, d, None);
-            }
-            return NormGradient { cast: h.shallow_clone(), y: h, weight: None };
+            let h = kernels::norm(&tape.before.x, None, &self.weights(&block.input_norm), self.compute.kind).y;
+            self.learn_all(block, &tape, &h, d_qkv.into_iter().map(|(p, d)| (p, d, None)).collect());
+            return NormGradient { cast: h.shallow_clone(), y: h, weight: None, bias: None };
         }
-        let (d_h, low_q) = back(Q, &d_q, None);
-        let (d_h, low_k) = back(K, &d_k, Some(d_h));
-        let (d_h, low_v) = back(V, &d_v, Some(d_h));
-        let out = self.norm_back(d_x, &d_h, &tape.x[0], &block.input_norm);
-        learn(Q, &out.y, &d_q, low_q);
-        learn(K, &out.y, &d_k, low_k);
-        learn(V, &out.y, &d_v, low_v);
+        // Halves that stand beside each other and read one norm add up before it.
+        let (into, feed) = match (rest, &tape.middle) {
+            (Some((d, feed)), None) => (Some(d), feed),
+            (Some((d, feed)), Some(x)) => {
+                let own = self.through_projections(block, &tape, d_qkv, None);
+                return self.two_norms_back(block, &tape, d_x, x, (d, feed), own);
+            }
+            (None, _) => (None, Learning::new()),
+        };
+        let (d_h, mut learning) = self.through_projections(block, &tape, d_qkv, into);
+        learning.extend(feed);
+        let out = self.norm_back(d_x, &d_h, &tape.before, &block.input_norm);
+        self.learn_all(block, &tape, &out.y, learning);
         out
+    }
+
+    /// Back through the two norms of halves that stand beside each other.
+    fn two_norms_back(
+        &self,
+        block: &Block,
+        tape: &BlockTape,
+        d_x: &mut Tensor,
+        middle: &Normed,
+        (d_feed, feed): (Tensor, Learning),
+        (d_attention, attention): (Tensor, Learning),
+    ) -> NormGradient {
+        if let Some(norm) = &block.post_norm {
+            let of_feed = self.norm_back(d_x, &d_feed, middle, norm);
+            self.learn_all(block, tape, &of_feed.y, feed);
+        }
+        let out = self.norm_back(d_x, &d_attention, &tape.before, &block.input_norm);
+        self.learn_all(block, tape, &out.y, attention);
+        out
+    }
+
+    fn back(
+        &self,
+        block: &Block,
+        tape: &BlockTape,
+        p: Projection,
+        d: &Tensor,
+        into: Option<Tensor>,
+    ) -> (Tensor, LowGradient) {
+        block.projection(p).input_gradient(tape.kept[p as usize].as_ref(), d, into, self.compute)
+    }
+
+    fn learn(&self, block: &Block, tape: &BlockTape, p: Projection, x: &Tensor, d: &Tensor, low: LowGradient) {
+        block.projection(p).weight_gradients(x, tape.kept[p as usize].as_ref(), d, low, self.compute);
+    }
+
+    fn learn_all(&self, block: &Block, tape: &BlockTape, x: &Tensor, learning: Learning) {
+        for (p, d, low) in learning {
+            self.learn(block, tape, p, x, &d, low);
+        }
+    }
+
+    /// Gradients through several projections of one input, added up.
+    fn through_projections(
+        &self,
+        block: &Block,
+        tape: &BlockTape,
+        gradients: Vec<(Projection, Tensor)>,
+        into: Option<Tensor>,
+    ) -> (Tensor, Learning) {
+        let mut sum = into;
+        let mut learning = Learning::with_capacity(gradients.len());
+        for (p, d) in gradients {
+            let (d_h, low) = self.back(block, tape, p, &d, sum.take());
+            sum = Some(d_h);
+            learning.push((p, d, low));
+        }
+        (sum.unwrap_or_default(), learning)
+    }
+
+    /// Back through the feed-forward half, to its input; the gate's buffers are used up.
+    fn feed_back(&self, block: &Block, tape: &mut BlockTape, d: &Tensor) -> (Tensor, Learning) {
+        let (d_active, low) = self.back(block, tape, Down, d, None);
+        let up = std::mem::take(&mut tape.up);
+        let (gradients, active) = match (tape.gate.take(), self.config.activation) {
+            (Some(gate), Activation::Silu) => {
+                let (d_gate, d_up, gated) = kernels::gated_backward(gate, up, d_active);
+                (vec![(Gate, d_gate), (Up, d_up)], gated)
+            }
+            (Some(gate), other) => {
+                let bent = gelu_or_silu(&gate, other);
+                let d_gate = slope(&gate, &(&d_active * &up), other);
+                (vec![(Gate, d_gate), (Up, d_active * &bent)], bent * up)
+            }
+            (None, other) => (vec![(Up, slope(&up, &d_active, other))], gelu_or_silu(&up, other)),
+        };
+        self.learn(block, tape, Down, &active, d, low);
+        drop(active);
+        let gradients = match (block.get(GateUp), gradients.as_slice()) {
+            (Some(_), [(_, d_gate), (_, d_up)]) => vec![(GateUp, Tensor::cat(&[d_gate, d_up], 1))],
+            _ => gradients,
+        };
+        self.through_projections(block, tape, gradients, None)
+    }
+
+    /// Back through attention, to what its projections put out.
+    fn attention_back(
+        &self,
+        packed: &Packed,
+        block: &Block,
+        tape: &BlockTape,
+        d: &Tensor,
+        angles: &Angles,
+    ) -> Vec<(Projection, Tensor)> {
+        let (d_a, low) = self.back(block, tape, O, d, None);
+        self.learn(block, tape, O, &tape.attended.out, d, low);
+        let (mut d_q, mut d_k, d_v) = self.attend_back(packed, &tape.attended, &d_a);
+        if let Some((cos, sin)) = angles {
+            (d_q, d_k) = (kernels::rotate(d_q, cos, sin, true), kernels::rotate(d_k, cos, sin, true));
+        }
+        if let (Some(norms), Some(kept)) = (&block.head_norms, &tape.heads) {
+            let through = |d: Tensor, norm: &NormTensors, kept: &Normed| {
+                let mut d_heads = kept.x.zeros_like();
+                let rows = d.reshape([-1, self.config.head_dim]);
+                self.norm_back(&mut d_heads, &rows, kept, norm).cast.view_as(&d)
+            };
+            (d_q, d_k) = (through(d_q, &norms[0], &kept[0]), through(d_k, &norms[1], &kept[1]));
+        }
+        let [d_q, d_k, d_v] = [d_q, d_k, d_v].map(|d| d.flatten(1, 2));
+        match block.get(Qkv) {
+            Some(_) => vec![(Qkv, Tensor::cat(&[d_q, d_k, d_v], 1))],
+            None => vec![(Q, d_q), (K, d_k), (V, d_v)],
+        }
+    }
+}
+
+/// Gradient of a non-linearity's argument.
+fn slope(x: &Tensor, d: &Tensor, activation: Activation) -> Tensor {
+    match activation {
+        Activation::Silu => d.silu_backward(x),
+        Activation::GeluTanh => x.gelu_backward(d, "tanh"),
+        Activation::Gelu => x.gelu_backward(d, "none"),
     }
 }
 

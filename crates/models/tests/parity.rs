@@ -1,11 +1,10 @@
-//! The decoder against transformers and PEFT (goldens and their script in `tests/golden`), and against itself: packed equals
-//! apart, shared equals whole, cached equals full, saved equals loaded.
+//! The decoder against itself, in both precisions: packed equals apart, shared equals whole, saved equals loaded; and what
+//! sampling and loading promise. `families.rs` holds it to transformers and PEFT.
 
 use models::{
     Compute, DeviceKind, Generation, Group, LoraConfig, Model, Packed, Precision, SamplingParams, Stored,
     decoder::Pass,
     head::{Head, Labels},
-    weights,
 };
 use std::path::{Path, PathBuf};
 
@@ -54,42 +53,6 @@ fn close(got: &[f64], want: &[f64], tolerance: f64) {
     }
 }
 
-#[test]
-fn logits_equal_transformers() -> Outcome {
-    let (model, facts) = (load(Precision::F32)?, facts()?);
-    let logits = model.decoder.logits(&ids(&facts))?;
-    for (row, want) in facts["logits"].as_array().into_iter().flatten().enumerate() {
-        let got: Vec<f64> = (0..96).map(|v| logits.double_value(&[row as i64, v])).collect();
-        close(&got, &numbers(want), 1e-4);
-    }
-    Ok(())
-}
-
-#[test]
-fn adapter_and_its_gradients_equal_pefts() -> Outcome {
-    let (mut model, facts) = (load(Precision::F32)?, facts()?);
-    model.decoder.attach_folder(&golden().join("adapter"), None)?;
-    let ids = ids(&facts);
-    let groups = [Group { sequences: vec![ids.clone()] }];
-    close(&log_probs(&model, &groups, Pass::INFERENCE)?, &numbers(&facts["adapted-logp"]), 1e-4);
-
-    learn(&model, &groups, &numbers(&facts["weights"]))?;
-    trained_as_in(&model, "gradients.safetensors", 1e-3)
-}
-
-/// Every gradient of a file is that of the trainable tensor of its name, and no tensor trains besides.
-fn trained_as_in(model: &Model, file: &str, tolerance: f64) -> Outcome {
-    let want = weights::read(&golden().join(file))?;
-    let trained = model.decoder.trainable();
-    assert_eq!(want.len(), trained.len());
-    for (name, want) in want {
-        let own = trained.iter().find(|(n, _)| *n == name).ok_or_else(|| format!("{name} does not train"))?;
-        let worst = (own.1.grad() - want).abs().max().double_value(&[]);
-        assert!(worst < tolerance, "{name}: {worst}");
-    }
-    Ok(())
-}
-
 /// `sum(weights * log p)` sent back through every weight.
 fn learn(model: &Model, groups: &[Group], weights: &[f64]) -> models::Result<()> {
     let packed = Packed::new(groups, &model.decoder.config, model.decoder.compute)?;
@@ -104,14 +67,6 @@ fn learn(model: &Model, groups: &[Group], weights: &[f64]) -> models::Result<()>
     let gradient = Head::new(&model.decoder).backward(&tape.hidden, &labels, weights);
     model.decoder.backward(&packed, tape, gradient);
     Ok(())
-}
-
-#[test]
-fn gradients_of_every_weight_equal_transformers() -> Outcome {
-    let (mut model, facts) = (load(Precision::F32)?, facts()?);
-    model.decoder.train_all();
-    learn(&model, &[Group { sequences: vec![ids(&facts)] }], &numbers(&facts["weights"]))?;
-    trained_as_in(&model, "full-gradients.safetensors", 1e-4)
 }
 
 #[test]
@@ -152,23 +107,6 @@ fn packing_and_sharing_change_nothing() -> Outcome {
         let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute)?;
         assert_eq!(packed.rows(), 3 + 3 + 2 + 3, "the pair's beginning stands there once");
         close(&log_probs(&model, &groups, Pass::INFERENCE)?, &apart, tolerance);
-    }
-    Ok(())
-}
-
-#[test]
-fn cached_decoding_equals_full() -> Outcome {
-    let model = load(Precision::F32)?;
-    let params = SamplingParams { max_new_tokens: 20, ignore_eos: true, ..SamplingParams::default() };
-    let prompts: Vec<String> = ["!\"#", "abab", "$"].iter().map(|s| (*s).to_owned()).collect();
-    for generation in model.generate(&prompts, &params, &mut |_| ())? {
-        let mut tokens = model.tokenizer.encode(&prompts[generation.prompt])?;
-        for &next in &generation.tokens {
-            let logits = model.decoder.logits(&tokens)?;
-            let last = logits.get(tokens.len() as i64 - 1).narrow(0, 0, model.tokenizer.len() as i64);
-            assert_eq!(last.argmax(0, false).int64_value(&[]), i64::from(next), "after {tokens:?}");
-            tokens.push(next);
-        }
     }
     Ok(())
 }
@@ -239,8 +177,8 @@ fn broken_folders_are_refused_with_a_reason() -> Outcome {
             config.replace("LlamaForCausalLM", "OddForCausalLM").into(),
             "\"OddForCausalLM\" is not supported",
         ),
-        ("config.json", config.replace("\"vocab_size\": 96", "\"vocab_size\": 90").into(), "do not belong together"),
-        ("config.json", config.replace("\"hidden_size\": 32", "\"hidden_size\": 64").into(), "has shape"),
+        ("config.json", config.replace("\"vocab_size\": 64", "\"vocab_size\": 60").into(), "do not belong together"),
+        ("config.json", config.replace("\"hidden_size\": 16", "\"hidden_size\": 32").into(), "has shape"),
         (
             "config.json",
             config.replace("\"num_attention_heads\": 4", "\"num_attention_heads\": 0").into(),

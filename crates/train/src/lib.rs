@@ -70,7 +70,8 @@ pub enum Error {
     },
     /// The loss or a gradient is not a number any more.
     #[error(
-        "step {step}: the {what} is {value}; the last checkpoint is whole: lower optim.learning-rate or set optim.clip-norm"
+        "step {step}: the {what} is {value}; its samples are in {samples}, and the last checkpoint is whole: look at them, lower \
+         optim.learning-rate or set optim.clip-norm"
     )]
     Diverged {
         /// Step, from 1.
@@ -79,6 +80,8 @@ pub enum Error {
         what: &'static str,
         /// Its value.
         value: f64,
+        /// File with the ids of the step's samples.
+        samples: String,
     },
 }
 

@@ -10,7 +10,7 @@ use crate::{
     step::{self, Reference, Sums},
 };
 use models::{
-    Compute, Model, Stored,
+    Compute, Model, Ranks, Stored,
     decoder::Pass,
     optimizer::{AdamW, AdamWConfig},
 };
@@ -60,17 +60,26 @@ pub enum Outcome {
 ///
 /// # Errors
 /// [`Error`]; what was written before is whole.
-pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn run(
+    config: &Config,
+    resume: bool,
+    stop: &AtomicBool,
+    ranks: &Ranks,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    // One process speaks and writes; the others compute.
+    let observer: &mut dyn Observer = if ranks.writes() { observer } else { &mut Silent };
     check_output(config)?;
     if !resume {
         checkpoint::begin(&config.output)?;
     }
-    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?;
+    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?.at(ranks.local());
     let mut model = if config.model.from_scratch {
         Model::random(&config.model.path, compute, config.seed)?
     } else {
         Model::load(&config.model.path, compute)?
     };
+    model.decoder.recompute = config.device.recompute;
     for folder in &config.model.merge_adapters {
         model.decoder.attach_folder(folder, Some(0.0))?;
         model.decoder.merge_adapter();
@@ -95,13 +104,17 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     let o = &config.optim;
     let settings = AdamWConfig { beta1: o.beta1, beta2: o.beta2, eps: o.eps, weight_decay: o.weight_decay };
     let mut optimizer = AdamW::new(model.decoder.trainable(), settings);
-    let _claim = checkpoint::claim(&config.output)?;
+    // Nobody has found the folder wanting: from here on it is written.
+    ranks.wait()?;
+    let _claim = ranks.writes().then(|| checkpoint::claim(&config.output)).transpose()?;
     // Before a checkpoint is loaded: the reference is the model that the run started from.
     let trainer = Trainer {
         config,
         model: &model,
-        references: references(config, &model, &train)?,
-        held_out_references: references(config, &model, &held_out)?,
+        ranks,
+        trainable: model.decoder.trainable(),
+        references: references(config, &model, ranks, &train)?,
+        held_out_references: references(config, &model, ranks, &held_out)?,
     };
 
     let data = examples::fingerprint(&train);
@@ -122,11 +135,12 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
             None => observer.says("no checkpoint to resume: starting from the beginning"),
         }
     }
-    let mut log = Log::open(&config.output.join("metrics.jsonl"), state.step)?;
+    let metrics_file = config.output.join("metrics.jsonl");
+    let mut log = ranks.writes().then(|| Log::open(&metrics_file, state.step)).transpose()?;
     observer.begins(&Facts {
         accounts,
         trainable: optimizer.values(),
-        parameters: model.decoder.named().iter().map(|(_, t)| t.numel()).sum(),
+        parameters: model.decoder.parameters(),
         steps,
         done: state.step,
         precision: compute.precision_name(),
@@ -136,14 +150,20 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     // A run that was killed between its last checkpoint and its end had enough already.
     let mut enough = patience > 0 && state.stale >= patience;
     while state.step < steps && !enough {
-        if stop.load(Ordering::Relaxed) {
+        // All stop at the same step, whichever of them was told to.
+        let mut told = [f64::from(u8::from(stop.load(Ordering::Relaxed)))];
+        ranks.sum(&mut told)?;
+        if told[0] > 0.0 {
             if state.step == 0 {
                 observer.says("stopped before the first step: there is nothing to save");
                 return Ok(Outcome::Stopped(0));
             }
-            log.sync()?;
-            let folder = checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
-            observer.says(&format!("stopped after step {}: saved {}; --resume goes on", state.step, folder.display()));
+            if let Some(log) = &mut log {
+                log.sync()?;
+                let folder = checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
+                let saved = format!("stopped after step {}: saved {}; --resume goes on", state.step, folder.display());
+                observer.says(&saved);
+            }
             return Ok(Outcome::Stopped(state.step));
         }
         let started = Instant::now();
@@ -154,7 +174,16 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
         metrics.step = state.step + 1;
         for (what, value) in [("loss", metrics.loss), ("gradient norm", metrics.grad_norm)] {
             if !value.is_finite() {
-                return Err(Error::Diverged { step: metrics.step, what, value });
+                let samples = config.output.join("diverged.json");
+                let ids: Vec<&str> = batch.iter().map(|&i| train[i].id()).collect();
+                let record = serde_json::json!({
+                    "format": lexicon::FORMAT, "step": metrics.step, "what": what, "value": value.to_string(), "samples": ids,
+                });
+                if ranks.writes() {
+                    lexicon::atomic::write(&samples, format!("{record:#}\n").as_bytes())?;
+                }
+                let samples = samples.display().to_string();
+                return Err(Error::Diverged { step: metrics.step, what, value, samples });
             }
         }
         let clip = if o.clip_norm > 0.0 { (o.clip_norm / (metrics.grad_norm + 1e-6)).min(1.0) } else { 1.0 };
@@ -169,8 +198,9 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
             state.stale = if better { 0 } else { state.stale + 1 };
             enough = patience > 0 && state.stale >= patience;
         }
-        log.push(&metrics)?;
         observer.stepped(&metrics);
+        let Some(log) = &mut log else { continue };
+        log.push(&metrics)?;
         if config.checkpoint.every > 0 && state.step.is_multiple_of(config.checkpoint.every) && state.step < steps {
             log.sync()?;
             checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;
@@ -179,7 +209,19 @@ pub fn run(config: &Config, resume: bool, stop: &AtomicBool, observer: &mut dyn 
     if enough {
         observer.says(&format!("held-out loss has not improved for {} evaluations: stopping early", state.stale));
     }
-    finish(config, &model)
+    let folder = finish(config, &model, ranks.writes())?;
+    // The first rank keeps the meeting place until everybody is done.
+    ranks.wait()?;
+    Ok(Outcome::Finished(folder))
+}
+
+/// An observer for ranks that do not speak.
+struct Silent;
+
+impl Observer for Silent {
+    fn begins(&mut self, _: &Facts) {}
+    fn stepped(&mut self, _: &StepMetrics) {}
+    fn says(&mut self, _: &str) {}
 }
 
 /// Refuses a run that would end by overwriting what it started from.
@@ -199,20 +241,23 @@ fn check_output(config: &Config) -> Result<()> {
     }
 }
 
-fn finish(config: &Config, model: &Model) -> Result<Outcome> {
-    if model.decoder.lora().is_some() {
-        let folder = config.output.join("adapter");
+/// Writes what was trained, and says where it is.
+fn finish(config: &Config, model: &Model, writes: bool) -> Result<PathBuf> {
+    let adapter = model.decoder.lora().is_some();
+    let folder = config.output.join(if adapter { "adapter" } else { "model" });
+    if !writes {
+        return Ok(folder);
+    }
+    if adapter {
         model.decoder.save_adapter(&folder, &config.model.path.display().to_string())?;
-        Ok(Outcome::Finished(folder))
     } else {
-        let folder = config.output.join("model");
         let stored = match config.model.save_dtype {
             SaveDtype::F32 => Stored::F32,
             SaveDtype::Bf16 => Stored::Bf16,
         };
         model.save(&folder, stored)?;
-        Ok(Outcome::Finished(folder))
     }
+    Ok(folder)
 }
 
 /// Learning rate of a step (from 0): linear warm-up whose first step is already above zero, then the schedule.
@@ -234,36 +279,59 @@ fn rate(config: &Config, step: usize, steps: usize) -> f64 {
 
 /// Reference log-probs of every example, where the objective compares with a frozen model. They never change, so they are
 /// computed once, before the first update: without an adapter the model itself changes afterwards.
-fn references(config: &Config, model: &Model, examples: &[Example]) -> Result<Vec<Reference>> {
+fn references(config: &Config, model: &Model, ranks: &Ranks, examples: &[Example]) -> Result<Vec<Reference>> {
     if !config.objective.needs().reference || examples.is_empty() {
         return Ok(Vec::new());
     }
-    let all: Vec<&Example> = examples.iter().collect();
-    let mut out = Vec::with_capacity(all.len());
-    for part in step::split(&all, config.optim.micro_tokens) {
-        out.extend(step::reference(&model.decoder, &all[part], Pass::REFERENCE)?);
+    let zeros =
+        |e: &Example| -> Reference { e.sequences().iter().map(|s| vec![0.0; s.ids.len().saturating_sub(1)]).collect() };
+    let mut out: Vec<Reference> = examples.iter().map(zeros).collect();
+    let own: Vec<usize> = mine(ranks, examples.len()).collect();
+    let chosen: Vec<&Example> = own.iter().map(|&i| &examples[i]).collect();
+    for part in step::split(&chosen, config.optim.micro_tokens) {
+        let computed = step::reference(&model.decoder, &chosen[part.clone()], Pass::REFERENCE)?;
+        for (&i, reference) in own[part].iter().zip(computed) {
+            out[i] = reference;
+        }
+    }
+    // Every rank computed its share; what the others left at zero comes from them.
+    let mut all: Vec<f64> = out.iter().flatten().flatten().copied().collect();
+    ranks.sum(&mut all)?;
+    for (value, sum) in out.iter_mut().flatten().flatten().zip(all) {
+        *value = sum;
     }
     Ok(out)
+}
+
+/// Which of `n` examples this rank computes.
+fn mine(ranks: &Ranks, n: usize) -> impl Iterator<Item = usize> + use<> {
+    (ranks.rank()..n).step_by(ranks.world())
 }
 
 struct Trainer<'a> {
     config: &'a Config,
     model: &'a Model,
+    ranks: &'a Ranks,
+    trainable: Vec<(String, models::Tensor)>,
     references: Vec<Reference>,
     held_out_references: Vec<Reference>,
 }
 
 impl Trainer<'_> {
     fn step(&self, examples: &[Example], batch: &[usize], number: usize) -> Result<StepMetrics> {
-        let chosen: Vec<&Example> = batch.iter().map(|&i| &examples[i]).collect();
-        let references: Vec<Option<&Reference>> = batch.iter().map(|&i| self.references.get(i)).collect();
+        let whole: Vec<&Example> = batch.iter().map(|&i| &examples[i]).collect();
         let objective = &self.config.objective;
-        let shares = step::weights(&chosen, objective);
+        // Shares of the whole step: gradients of all ranks add up to those of one process.
+        let all_shares = step::weights(&whole, objective);
+        let own: Vec<usize> = mine(self.ranks, batch.len()).collect();
+        let chosen: Vec<&Example> = own.iter().map(|&i| whole[i]).collect();
+        let shares: Vec<f64> = own.iter().map(|&i| all_shares[i]).collect();
+        let references: Vec<Option<&Reference>> = own.iter().map(|&i| self.references.get(batch[i])).collect();
         let mut sums = Sums::default();
         for (n, part) in step::split(&chosen, self.config.optim.micro_tokens).into_iter().enumerate() {
             // Dropout is drawn from the step's own seed: a resumed run draws the same.
-            let seed =
-                corpus::split::mix(&[&self.config.seed.to_string(), "dropout", &number.to_string(), &n.to_string()]);
+            let part_name = if self.ranks.writes() { n.to_string() } else { format!("{}/{n}", self.ranks.rank()) };
+            let seed = corpus::split::mix(&[&self.config.seed.to_string(), "dropout", &number.to_string(), &part_name]);
             models::seed(seed);
             step::part(
                 &self.model.decoder,
@@ -275,19 +343,26 @@ impl Trainer<'_> {
                 &mut sums,
             )?;
         }
+        self.ranks.sum_gradients(&self.trainable)?;
+        sums.across(self.ranks)?;
         Ok(sums.metrics())
     }
 
     /// Mean loss of held-out examples, weighted as one large step.
     fn loss(&self, examples: &[Example]) -> Result<f64> {
-        let all: Vec<&Example> = examples.iter().collect();
-        let shares = step::weights(&all, &self.config.objective);
+        let whole: Vec<&Example> = examples.iter().collect();
+        let all_shares = step::weights(&whole, &self.config.objective);
+        let own: Vec<usize> = mine(self.ranks, whole.len()).collect();
+        let chosen: Vec<&Example> = own.iter().map(|&i| whole[i]).collect();
+        let shares: Vec<f64> = own.iter().map(|&i| all_shares[i]).collect();
+        let references: Vec<Option<&Reference>> = own.iter().map(|&i| self.held_out_references.get(i)).collect();
         let mut sums = Sums::default();
-        for part in step::split(&all, self.config.optim.micro_tokens) {
-            let (slice, own) = (&all[part.clone()], self.held_out_references.get(part.clone()).unwrap_or_default());
-            let own: Vec<Option<&Reference>> = own.iter().map(Some).collect();
-            step::part(&self.model.decoder, &self.config.objective, slice, &shares[part], &own, false, &mut sums)?;
+        for part in step::split(&chosen, self.config.optim.micro_tokens) {
+            let (slice, shares) = (&chosen[part.clone()], &shares[part.clone()]);
+            let objective = &self.config.objective;
+            step::part(&self.model.decoder, objective, slice, shares, &references[part], false, &mut sums)?;
         }
+        sums.across(self.ranks)?;
         Ok(sums.metrics().loss)
     }
 }

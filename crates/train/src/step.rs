@@ -2,7 +2,7 @@
 
 use crate::{Error, Example, Result, Sequence, StepMetrics};
 use models::{
-    Decoder, Group, Packed,
+    Decoder, Group, Packed, Ranks,
     decoder::Pass,
     head::{Head, Labels},
     packing::Placed,
@@ -48,6 +48,9 @@ fn ask(sequences: &[(usize, usize, &Sequence)], placed: &[Placed]) -> Asked {
 
 /// Examples of a step, split so that each part stays below `most` packed tokens.
 pub fn split(examples: &[&Example], most: usize) -> Vec<std::ops::Range<usize>> {
+    if examples.is_empty() {
+        return Vec::new();
+    }
     let mut parts = Vec::new();
     let (mut from, mut sum) = (0, 0);
     for (i, example) in examples.iter().enumerate() {
@@ -80,6 +83,21 @@ impl Sums {
                 sum.1 += 1;
             }
         }
+    }
+
+    /// Adds the sums of all ranks.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when a rank is lost.
+    pub fn across(&mut self, ranks: &Ranks) -> Result<()> {
+        let mut all = vec![self.loss, self.tokens as f64, self.unique as f64];
+        all.extend(self.compared.iter().flat_map(|&(sum, n)| [sum, n as f64]));
+        ranks.sum(&mut all)?;
+        (self.loss, self.tokens, self.unique) = (all[0], all[1] as usize, all[2] as usize);
+        for (own, pair) in self.compared.iter_mut().zip(all[3..].chunks_exact(2)) {
+            *own = (pair[0], pair[1] as usize);
+        }
+        Ok(())
     }
 
     /// Loss of the step and means of what the objective compares.

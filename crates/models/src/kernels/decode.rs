@@ -8,6 +8,7 @@ use super::{
     stored::{Rows, Stored, exp, sum, widest},
     threads,
 };
+use std::ops::Range;
 use tch::{Device, Tensor};
 
 /// Positions of a block of keys; a loop keeps that many values in registers.
@@ -19,17 +20,28 @@ const BLOCK: usize = KEY_BLOCK;
 /// `q` is `[rows, heads, head_dim]`, `k` and `v` are `[rows, kv_heads, head_dim]`. The kept keys are
 /// `[slots, kv_heads, blocks, head_dim, KEY_BLOCK]`: a block's scores are sums of its rows, read one after another. The
 /// kept values are `[slots, kv_heads, blocks * KEY_BLOCK, head_dim]`. Returns `[rows, heads * head_dim]`, zero on rows
-/// beyond `at`'s, which fill a batch up.
-pub(crate) fn attend_next([q, k, v]: [&Tensor; 3], (keys, values): (&Tensor, &Tensor), at: &[usize]) -> Tensor {
+/// beyond `at`'s, which fill a batch up. With a window a row sees that many positions, its own included.
+pub(crate) fn attend_next(
+    [q, k, v]: [&Tensor; 3],
+    (keys, values): (&Tensor, &Tensor),
+    at: &[usize],
+    window: Option<usize>,
+) -> Tensor {
     let (n, heads, dim) = (q.size()[0], q.size()[1], q.size()[2]);
     let out = Tensor::zeros([n, heads * dim], (q.kind(), Device::Cpu));
     let [q, k, v] = [q, k, v].map(Tensor::contiguous);
-    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], keys, values, &out, at));
+    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], keys, values, &out, (at, window)));
     out
 }
 
 #[expect(unsafe_code, reason = "every key head of every row is taken once, with its query heads")]
-fn forward<T: Stored>([q, k, v]: [&Tensor; 3], keys: &Tensor, values: &Tensor, out: &Tensor, at: &[usize]) {
+fn forward<T: Stored>(
+    [q, k, v]: [&Tensor; 3],
+    keys: &Tensor,
+    values: &Tensor,
+    out: &Tensor,
+    (at, window): (&[usize], Option<usize>),
+) {
     let (heads, kv_heads, dim) = (q.size()[1] as usize, k.size()[1] as usize, q.size()[2] as usize);
     let capacity = values.size()[2] as usize;
     assert!(keys.size()[4] as usize == BLOCK && at.iter().all(|&at| at < capacity), "rows inside their slots");
@@ -54,26 +66,29 @@ fn forward<T: Stored>([q, k, v]: [&Tensor; 3], keys: &Tensor, values: &Tensor, o
         }
         values[at * dim..][..dim].copy_from_slice(v);
         let mut scores = vec![0f32; (at + 1).next_multiple_of(BLOCK)];
+        let seen = window.map_or(0, |w| (at + 1).saturating_sub(w))..at + 1;
         for head in row * heads + kv * times..row * heads + (kv + 1) * times {
             // SAFETY: as above.
             let (q, out) = unsafe { (&*q.chunk(head, head + 1), out.chunk(head, head + 1)) };
-            wide_one(q, keys, values, at + 1, &mut scores, out);
+            wide_one(q, keys, values, seen.clone(), &mut scores, out);
         }
     });
 }
 
 widest! {
-    fn wide_one<T>(q: &[T], keys: &[T], values: &[T], seen: usize, scores: &mut [f32], out: &mut [T]) = one;
+    fn wide_one<T>(
+        q: &[T], keys: &[T], values: &[T], seen: Range<usize>, scores: &mut [f32], out: &mut [T],
+    ) = one;
 }
 
-/// One head of one row: `softmax(q k^T / sqrt(dim)) v` over the first `seen` positions.
+/// One head of one row: `softmax(q k^T / sqrt(dim)) v` over the positions `seen`.
 #[inline(always)]
-fn one<T: Stored>(q: &[T], keys: &[T], values: &[T], seen: usize, scores: &mut [f32], out: &mut [T]) {
+fn one<T: Stored>(q: &[T], keys: &[T], values: &[T], seen: Range<usize>, scores: &mut [f32], out: &mut [T]) {
     let dim = q.len();
     let scale = 1.0 / (dim as f32).sqrt();
     let mut highest = [f32::NEG_INFINITY; BLOCK];
     let blocks = scores.chunks_exact_mut(BLOCK).zip(keys.chunks_exact(BLOCK * dim));
-    for (from, (scores, keys)) in (0..).step_by(BLOCK).zip(blocks) {
+    for (from, (scores, keys)) in (0..).step_by(BLOCK).zip(blocks).skip(seen.start / BLOCK) {
         let mut block = [0f32; BLOCK];
         for (q, keys) in q.iter().zip(keys.chunks_exact(BLOCK)) {
             let q = q.load();
@@ -83,16 +98,17 @@ fn one<T: Stored>(q: &[T], keys: &[T], values: &[T], seen: usize, scores: &mut [
         }
         for (j, ((s, b), h)) in scores.iter_mut().zip(block).zip(&mut highest).enumerate() {
             // What stands behind the last position was left by another text.
-            *s = if from + j < seen { b * scale } else { f32::NEG_INFINITY };
+            *s = if seen.contains(&(from + j)) { b * scale } else { f32::NEG_INFINITY };
             *h = h.max(*s);
         }
     }
     let max = highest.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    let scores = &mut scores[..seen];
+    let scores = &mut scores[seen.clone()];
+    let values = &values[seen.start * dim..];
     for s in scores.iter_mut() {
         *s = exp(*s - max);
     }
-    let inverse = 1.0 / sum(seen, |j| scores[j]);
+    let inverse = 1.0 / sum(scores.len(), |j| scores[j]);
     for (c, out) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
         let mut block = [0f32; BLOCK];
         if out.len() == BLOCK {
@@ -120,13 +136,20 @@ mod tests {
     use tch::Kind;
 
     /// libtorch's attention of each row over its own slot.
-    fn by_libtorch([q, k, v]: [&Tensor; 3], (keys, values): (&Tensor, &Tensor), at: &[usize]) -> Tensor {
+    fn by_libtorch(
+        [q, k, v]: [&Tensor; 3],
+        (keys, values): (&Tensor, &Tensor),
+        at: &[usize],
+        window: Option<usize>,
+    ) -> Tensor {
         let times = q.size()[1] / k.size()[1];
         let rows: Vec<Tensor> = (0..at.len() as i64)
             .map(|i| {
                 let n = at[i as usize] as i64;
                 let seen = |kept: Tensor, new: &Tensor| {
                     let all = Tensor::cat(&[kept.narrow(1, 0, n), new.get(i).unsqueeze(1)], 1);
+                    let from = window.map_or(0, |w| (n + 1 - w as i64).max(0));
+                    let all = all.narrow(1, from, n + 1 - from);
                     all.repeat_interleave_self_int(times, 0, None::<i64>).unsqueeze(0)
                 };
                 let q = q.get(i).unsqueeze(1).unsqueeze(0);
@@ -142,14 +165,14 @@ mod tests {
     fn rows_of_different_lengths_as_libtorch() {
         tch::manual_seed(3);
         for (kind, bound) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
-            for dim in [16, 64, 80, 128] {
+            for (dim, window) in [(16, None), (64, None), (80, None), (128, None), (64, Some(5)), (16, Some(70))] {
                 let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu)).to_kind(kind);
                 let at = [0usize, 7, 100, 63];
                 let (q, k, v) = (random(&[6, 4, dim]), random(&[6, 2, dim]), random(&[6, 2, dim]));
                 let (keys, values) = (random(&[5, 2, 2, dim, 64]), random(&[5, 2, 128, dim]));
-                let want = by_libtorch([&q, &k, &v], (&keys, &values), &at);
+                let want = by_libtorch([&q, &k, &v], (&keys, &values), &at, window);
                 let untouched = keys.get(4).copy();
-                let got = attend_next([&q, &k, &v], (&keys, &values), &at);
+                let got = attend_next([&q, &k, &v], (&keys, &values), &at, window);
                 let worst = (got.narrow(0, 0, 4) - want).abs().max().double_value(&[]);
                 assert!(worst < bound, "head_dim {dim}, {kind:?}: {worst}");
                 assert_eq!(got.narrow(0, 4, 2).abs().max().double_value(&[]), 0.0, "rows that fill up");

@@ -260,7 +260,7 @@ fn train(out: &Path, name: &str, config: &str) -> Result<PathBuf> {
     atomic::write(&path, config.as_bytes())?;
     let config = Config::read(&path, &[])?;
     let mut screen = Screen::new();
-    let outcome = train::run(&config, false, stop::flag(), &mut screen)?;
+    let outcome = train::run(&config, false, stop::flag(), &models::Ranks::alone(), &mut screen)?;
     screen.done();
     match outcome {
         Outcome::Finished(folder) => Ok(folder),

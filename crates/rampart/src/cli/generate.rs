@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Text that ends an answer; may be given several times.
     #[arg(long)]
     stop: Vec<String>,
-    /// Kind of matrix products: auto, f32 or bf16.
+    /// Kind of matrix products: auto, f32 or bf16; nf4 keeps the weights in four bits.
     #[arg(long, default_value = "auto", value_parser = precision)]
     dtype: Precision,
     /// Goes on past the end-of-sequence token.
@@ -48,7 +48,8 @@ pub(crate) fn precision(text: &str) -> Result<Precision, String> {
         "auto" => Ok(Precision::Auto),
         "f32" => Ok(Precision::F32),
         "bf16" => Ok(Precision::Bf16),
-        other => Err(format!("{other:?} is not auto, f32 or bf16")),
+        "nf4" => Ok(Precision::Nf4),
+        other => Err(format!("{other:?} is not auto, f32, bf16 or nf4")),
     }
 }
 

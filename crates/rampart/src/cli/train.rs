@@ -3,6 +3,7 @@
 use super::{exit, stop, terminal};
 use anyhow::Result;
 use indicatif::ProgressBar;
+use models::{Meeting, Ranks};
 use std::path::PathBuf;
 use train::{Config, Observer, Outcome, StepMetrics, run::Facts};
 
@@ -14,7 +15,8 @@ use train::{Config, Observer, Outcome, StepMetrics, run::Facts};
 #[command(after_help = "Examples:
   rampart train lpo.toml
   rampart train lpo.toml --set model.path=my-model --set optim.learning-rate=2e-5
-  rampart train lpo.toml --resume")]
+  rampart train lpo.toml --resume
+  torchrun --no-python --nproc-per-node 2 rampart train lpo.toml      # data parallel; Slurm's variables serve as well")]
 pub(crate) struct Args {
     /// Configuration file.
     config: PathBuf,
@@ -29,14 +31,31 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let config = Config::read(&args.config, &args.overrides)?;
     let mut screen = Screen::new();
-    let outcome = train::run(&config, args.resume, stop::flag(), &mut screen)?;
+    let ranks = ranks()?;
+    let outcome = train::run(&config, args.resume, stop::flag(), &ranks, &mut screen)?;
     screen.done();
     match outcome {
-        Outcome::Finished(folder) => terminal::answer(folder.display())?,
+        Outcome::Finished(folder) if ranks.writes() => terminal::answer(folder.display())?,
+        Outcome::Finished(_) => {}
         // The model that was asked for is not there: `rampart train a.toml && rampart eval ..` must not go on.
         Outcome::Stopped(_) => return Ok(exit::FAILED),
     }
     Ok(exit::CLEAN)
+}
+
+/// The other processes of this run, where the environment names some.
+fn ranks() -> Result<Ranks> {
+    #[expect(clippy::disallowed_methods, reason = "torchrun and Slurm speak through the environment")]
+    let variable = |name: &str| std::env::var(name).ok();
+    match Meeting::of(variable)? {
+        None => Ok(Ranks::alone()),
+        Some(meeting) => {
+            if meeting.rank == 0 {
+                terminal::say(&format!("waiting for {} other processes", meeting.world - 1));
+            }
+            Ok(Ranks::meet(&meeting)?)
+        }
+    }
 }
 
 /// Shows a run on the terminal; without one, says a line now and then.

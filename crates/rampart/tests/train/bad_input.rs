@@ -1,6 +1,6 @@
 //! Data and configurations that cannot be used: one message that says what, where and what to do, and no file touched.
 
-use super::bench::{Bench, Outcome, Run, pair};
+use super::bench::{Bench, Outcome, Run, one_message, pair};
 use serde_json::json;
 
 #[test]
@@ -85,7 +85,12 @@ fn bad_configurations_end_in_one_message() -> Outcome {
     let bench = Bench::new()?;
     let config = bench.config(Run::LPO)?;
     let text = std::fs::read_to_string(bench.path(&config))?;
-    let cases: [(&str, &str, &[&str]); 8] = [
+    let cases: [(&str, &str, &[&str]); 9] = [
+        (
+            "dtype = \"f32\"\nadapter = ",
+            "dtype = \"nf4\"\nadapter = { kind = \"none\" } #",
+            &["bad.toml", "it needs an adapter"],
+        ),
         ("batch = 5", "bach = 5", &["bad.toml", "`bach`", "did you mean `batch`?"]),
         ("[checkpoint]", "[chekpoint]", &["bad.toml", "did you mean `checkpoint`?"]),
         ("kind = \"lpo\"", "kind = \"lop\"", &["bad.toml", "did you mean `lpo`?"]),
@@ -118,4 +123,23 @@ fn bad_configurations_end_in_one_message() -> Outcome {
         bench.refuses(&["train", &config, "--set", item], expect)?;
     }
     bench.refuses(&["train", "absent.toml"], &["absent.toml: cannot read"])
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_its_samples() -> Outcome {
+    let bench = Bench::new()?;
+    let config = bench.config(Run { steps: 60, ..Run::SFT })?;
+    let flags = ["optim.learning-rate=10", "optim.weight-decay=100", "optim.clip-norm=0", "optim.warmup-ratio=0"];
+    let mut arguments = vec!["train", &config];
+    arguments.extend(flags.iter().flat_map(|set| ["--set", set]));
+    let output = bench.run(&arguments)?;
+    let said = one_message(&output)?;
+    assert!(said.contains("diverged.json") && said.contains("optim.learning-rate"), "{said}");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(bench.path("out/diverged.json"))?)?;
+    let step = record["step"].as_u64().unwrap_or(0);
+    assert_eq!(bench.metrics("out")?.len() as u64 + 1, step);
+    assert_eq!(record["samples"].as_array().map(Vec::len), Some(5), "{record}");
+    // The checkpoint before it is whole.
+    assert!(!bench.path("out/model").exists());
+    Ok(())
 }

@@ -182,7 +182,11 @@ impl Bench {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Outcome<Running> {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        self.start_as(self.command(arguments))
+    }
+
+    pub(crate) fn start_as(&self, mut command: Command) -> Outcome<Running> {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let said = BufReader::new(child.stderr.take().ok_or("no stderr")?);
         Ok(Running { child, said, heard: String::new() })
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     analyzers::{self, Analyzer, File, sort},
-    parallel, python,
+    languages, parallel,
     sandbox::{self, Program, Sandbox},
 };
 use lexicon::{Finding, TestOutcome, Verdict};
@@ -90,7 +90,11 @@ impl Judge {
     /// # Errors
     /// [`Error`].
     pub fn judge(&self, codes: &[Code], progress: &dyn Fn(usize)) -> Result<Vec<Judged>, Error> {
-        let syntax = parallel::map(codes, |code| python::parse(code.source).err().map(|e| e.to_string()), || ());
+        let syntax = parallel::map(
+            codes,
+            |code| languages::check_file(code.path, code.source).err().map(|e| e.to_string()),
+            || (),
+        );
         let valid: Vec<usize> = (0..codes.len()).filter(|&i| syntax[i].is_none()).collect();
         let mut judged: Vec<Judged> = syntax
             .into_iter()

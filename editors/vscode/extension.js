@@ -7,7 +7,13 @@ let client;
 exports.activate = async (context) => {
   const command = workspace.getConfiguration("rampart").get("program", "rampart");
   const server = { command, args: ["lsp"], transport: TransportKind.stdio };
-  const documents = [{ language: "python", scheme: "file" }, { language: "python", scheme: "untitled" }];
+  const languages = [
+    "python", "javascript", "javascriptreact", "typescript", "typescriptreact", "go", "java", "ruby", "c", "cpp",
+  ];
+  const documents = languages.flatMap((language) => [
+    { language, scheme: "file" },
+    { language, scheme: "untitled" },
+  ]);
   client = new LanguageClient("rampart", "Rampart", server, { documentSelector: documents });
   context.subscriptions.push(client);
   await client.start();

@@ -10,6 +10,7 @@
 //! Invariants: no tensor, no network. The same seed gives the same pairs in the same order. A variant that evaluation
 //! asks for is in no training set. Nothing is dropped without being counted.
 
+pub mod distill;
 pub mod expand;
 pub mod lesson;
 pub mod library;

@@ -129,7 +129,9 @@ fn over(changes: &Changes, insecure: &Encoded, secure: &Encoded) -> (Vec<u8>, Ve
 fn code_lines(pair: &Pair) -> Changes {
     let marker = match pair.language {
         Language::Python | Language::Ruby => "#",
-        Language::C | Language::Cpp | Language::Go | Language::Java | Language::JavaScript => "//",
+        Language::C | Language::Cpp | Language::Go | Language::Java | Language::JavaScript | Language::TypeScript => {
+            "//"
+        }
     };
     let all = masks::line_diff(&pair.insecure, &pair.secure);
     Changes {

@@ -14,6 +14,9 @@ pub enum Template {
     Disco,
     /// SafeCoder's instruction form, code only (methods.md, section 3).
     Safecoder,
+    /// The model's own chat template around the instruction; the answer is the security thought and fenced code. The
+    /// template is the tokenizer's: what is shown here is the user's turn alone, and whoever has the model frames it.
+    Chat,
     /// A docstring above the code: what a base model continues.
     Docstring,
     /// [`Self::Docstring`] with the security thought as a comment between the two: for base models, which know docstrings
@@ -31,7 +34,7 @@ pub struct Shown {
     /// The code.
     pub code: String,
     /// What closes the answer.
-    pub tail: &'static str,
+    pub tail: String,
     /// Whether `lead` and `code` are encoded as one text.
     pub joined: bool,
     /// Whether the end-of-sequence token follows.
@@ -46,7 +49,7 @@ impl Template {
     #[must_use]
     pub fn prompt(self, instruction: &str) -> String {
         match self {
-            Self::Raw => instruction.to_owned(),
+            Self::Raw | Self::Chat => instruction.to_owned(),
             Self::Disco => format!("### Instruction:\n{instruction}\n\n### Security Thought:\n"),
             Self::Safecoder => format!("{ALPACA}\n\n### Instruction:\n{instruction}\n\n### Response:\n"),
             Self::Docstring | Self::Comment => format!("\"\"\"{}\"\"\"\n", instruction.replace("\"\"\"", "'''")),
@@ -58,19 +61,31 @@ impl Template {
     pub fn show(self, pair: &Pair, code: &str) -> Shown {
         let prompt = self.prompt(&pair.instruction);
         let code = if self == Self::Raw { code } else { code.trim_end_matches('\n') };
-        let base = Shown { prompt, lead: String::new(), code: code.to_owned(), tail: "", joined: false, ends: true };
+        let base = Shown {
+            prompt,
+            lead: String::new(),
+            code: code.to_owned(),
+            tail: String::new(),
+            joined: false,
+            ends: true,
+        };
         match self {
             Self::Raw => Shown { lead: pair.reasoning.clone(), joined: true, ..base },
             Self::Disco => Shown {
                 lead: format!("{}\n\n### Response:\n```{}\n", pair.reasoning, fence(pair.language)),
-                tail: "\n```",
+                tail: "\n```".into(),
                 ..base
             },
+            Self::Chat => {
+                let thought = if pair.reasoning.is_empty() { String::new() } else { format!("{}\n\n", pair.reasoning) };
+                let lead = format!("{thought}```{}\n", fence(pair.language));
+                Shown { lead, tail: "\n```".into(), ..base }
+            }
             Self::Safecoder => Shown { ends: false, ..base },
-            Self::Docstring => Shown { tail: "\n", ..base },
+            Self::Docstring => Shown { tail: "\n".into(), ..base },
             Self::Comment => Shown {
                 lead: format!("# Security thought: {}\n", pair.reasoning.replace('\n', " ")),
-                tail: "\n",
+                tail: "\n".into(),
                 ..base
             },
         }
@@ -82,7 +97,7 @@ impl Template {
         match self {
             Self::Disco | Self::Safecoder => vec!["\n### Instruction:".into()],
             Self::Docstring | Self::Comment => vec!["\n\"\"\"".into()],
-            Self::Raw => Vec::new(),
+            Self::Raw | Self::Chat => Vec::new(),
         }
     }
 }

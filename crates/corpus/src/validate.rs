@@ -5,7 +5,7 @@
 
 pub mod lesson;
 pub mod pairs;
-mod wording;
+pub(crate) mod wording;
 
 pub use wording::hint;
 

@@ -252,6 +252,7 @@ pub const fn title(language: Language) -> &'static str {
         Language::Go => "Go",
         Language::Java => "Java",
         Language::JavaScript => "JavaScript",
+        Language::TypeScript => "TypeScript",
         Language::Ruby => "Ruby",
     }
 }

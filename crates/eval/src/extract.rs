@@ -19,7 +19,9 @@ pub(crate) fn published(language: Language, text: &str) -> &str {
             None => text.rfind("\n    #").map_or(text, |at| &text[..at]),
         },
         Language::C | Language::Cpp | Language::Go => through("\n}").unwrap_or_else(statement),
-        Language::JavaScript => through("\n});").or_else(|| through("\n}")).unwrap_or_else(statement),
+        Language::JavaScript | Language::TypeScript => {
+            through("\n});").or_else(|| through("\n}")).unwrap_or_else(statement)
+        }
         Language::Ruby => through("\n    end\nend").or_else(|| through("\nend")).unwrap_or(text),
         Language::Java => through("\n    }\n}").or_else(|| through("\n}")).unwrap_or_else(statement),
     }

@@ -103,6 +103,35 @@ fn scan_20_000_flat_lines(bencher: Bencher) {
     bencher.bench_local(|| judge::native::scan("f.py", &flat).findings.len());
 }
 
+/// The functions of the labelled pairs in other languages, by extension; the blocks of the specifications where they are not
+/// here.
+static FOREIGN: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
+    let sets = labelled::foreign_pairs().into_iter();
+    let mut files: Vec<(&str, Vec<String>)> = sets
+        .map(|set| (set.extension, set.pairs.into_iter().flat_map(|p| [p.vulnerable, p.fixed]).collect()))
+        .collect();
+    if files.is_empty() {
+        for (name, extension) in [("javascript", "jsx"), ("ruby", "rb"), ("go", "go"), ("java", "java"), ("c", "cpp")] {
+            let path = root().join("crates/judge/specs").join(format!("{name}.md"));
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let blocks = text.split("```").skip(1).step_by(2).map(|b| b.split_once('\n').map_or("", |(_, code)| code));
+            files.push((extension, blocks.map(str::to_owned).collect()));
+        }
+    }
+    files
+});
+
+#[divan::bench(args = ["jsx", "rb", "go", "java", "cpp"])]
+fn scan_other_language(bencher: Bencher, extension: &str) {
+    let name = format!("a.{extension}");
+    let files = || FOREIGN.iter().filter(|(e, _)| *e == extension).flat_map(|(_, files)| files);
+    let bytes: usize = files().map(String::len).sum();
+    eprintln!("{extension}: {} files, {bytes} bytes", files().count());
+    bencher.counter(ItemsCount::new(files().count())).bench_local(|| {
+        files().map(|code| judge::languages::scan_file(&name, code, None).findings.len()).sum::<usize>()
+    });
+}
+
 /// One process for all files, as it is fastest; nothing where it is not installed.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn bandit(bencher: Bencher) {

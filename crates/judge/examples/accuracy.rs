@@ -29,6 +29,8 @@ struct Rates {
     found: f64,
     false_alarms: f64,
     told_apart: f64,
+    /// Fixed functions with any finding.
+    any: f64,
 }
 
 fn main() -> Outcome<()> {
@@ -40,7 +42,11 @@ fn main() -> Outcome<()> {
     if let [flag, name] = arguments.as_slice()
         && flag == "--list"
     {
-        return list(&families, sets.iter().filter(|(set, _)| set == name).flat_map(|(_, pairs)| pairs));
+        let foreign = labelled::foreign_pairs();
+        if let Some(set) = foreign.iter().find(|set| set.name == name) {
+            return list(&families, set.pairs.iter(), set.extension);
+        }
+        return list(&families, sets.iter().filter(|(set, _)| set == name).flat_map(|(_, pairs)| pairs), "py");
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folders = folders(&root);
@@ -73,13 +79,13 @@ fn main() -> Outcome<()> {
         for (header, how) in [("", "none"), (HEADER, "usual")] {
             write!(table, "| {} | {how} |", analyzer.name())?;
             for (_, pairs) in &sets {
-                let r = rates(analyzer.as_ref(), &families, pairs, header)?;
+                let r = rates(analyzer.as_ref(), &families, pairs, header, "py")?;
                 write!(table, " {:.1} / {:.1} / {:.1} |", r.found, r.false_alarms, r.told_apart)?;
             }
             for puzzles in [&humaneval, &mbpp] {
                 let code: Vec<String> = puzzles.iter().map(|p| format!("{header}{p}")).collect();
                 let body = |f: &lexicon::Finding| f.start.line > header.lines().count();
-                let flagged = scan(analyzer.as_ref(), &code)?;
+                let flagged = scan(analyzer.as_ref(), &code, "py")?;
                 let flagged = flagged.iter().filter(|s| s.findings.iter().any(body)).count();
                 write!(table, " {:.1} |", share(flagged, code.len()))?;
             }
@@ -91,9 +97,39 @@ fn main() -> Outcome<()> {
     let document = root.join("docs/accuracy.md");
     let text = fs::read_to_string(&document)?;
     let (head, _) = text.split_once(MARK).ok_or("docs/accuracy.md has lost the line where the table begins")?;
+    let other = other_languages(&settings, &families)?;
+    print!("\n{other}");
     let absent = if absent.is_empty() { String::new() } else { format!("\nNot measured:\n{}\n", absent.join("\n")) };
-    lexicon::atomic::write(&document, format!("{head}{MARK}\n\n{table}{absent}").as_bytes())?;
+    lexicon::atomic::write(&document, format!("{head}{MARK}\n\n{table}{absent}\n{other}").as_bytes())?;
     Ok(())
+}
+
+/// The table of the other languages: every analyzer on the pairs in what it reads.
+fn other_languages(settings: &Settings, families: &Families) -> Outcome<String> {
+    let mut table = String::from(
+        "| analyzer | pairs | found / false alarms / told apart | any finding in the fixed |\n|---|---|---|---|\n",
+    );
+    for set in labelled::foreign_pairs() {
+        for analyzer in analyzers::ALL.iter().filter_map(|known| (known.open)(settings).ok()) {
+            let language = Language::from_extension(set.extension).ok_or("an extension of no language")?;
+            if !analyzer.languages().contains(&language) {
+                continue;
+            }
+            let r = rates(analyzer.as_ref(), families, &set.pairs, "", set.extension)?;
+            writeln!(
+                table,
+                "| {} | {} ({}) | {:.1} / {:.1} / {:.1} | {:.1} |",
+                analyzer.name(),
+                set.name,
+                set.pairs.len(),
+                r.found,
+                r.false_alarms,
+                r.told_apart,
+                r.any
+            )?;
+        }
+    }
+    Ok(table)
 }
 
 /// Where analyzers are looked for: the project's own tools, then `PATH`.
@@ -106,8 +142,8 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 /// Everything after this line of the document is written here.
 const MARK: &str = "<!-- written by `make accuracy` -->";
 
-fn scan(analyzer: &dyn Analyzer, code: &[String]) -> Outcome<Vec<Scanned>> {
-    let names: Vec<String> = (0..code.len()).map(|i| format!("{i}.py")).collect();
+fn scan(analyzer: &dyn Analyzer, code: &[String], extension: &str) -> Outcome<Vec<Scanned>> {
+    let names: Vec<String> = (0..code.len()).map(|i| format!("{i}.{extension}")).collect();
     let files: Vec<File> = names.iter().zip(code).map(|(path, source)| File { path, source }).collect();
     Ok(analyzer.scan(&files)?)
 }
@@ -118,29 +154,38 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 /// Findings in the imports put before the code do not count: they are the measurement's own.
-fn rates(analyzer: &dyn Analyzer, families: &Families, pairs: &[Pair], header: &str) -> Outcome<Rates> {
-    let side = |of: fn(&Pair) -> &String| -> Outcome<Vec<bool>> {
+fn rates(
+    analyzer: &dyn Analyzer,
+    families: &Families,
+    pairs: &[Pair],
+    header: &str,
+    extension: &str,
+) -> Outcome<Rates> {
+    let side = |of: fn(&Pair) -> &String| -> Outcome<(Vec<bool>, usize)> {
         let code: Vec<String> = pairs.iter().map(|p| format!("{header}{}", of(p))).collect();
         let body = |f: &&lexicon::Finding| f.start.line > header.lines().count();
-        let scanned = scan(analyzer, &code)?;
+        let scanned = scan(analyzer, &code, extension)?;
         let hit = |(p, s): (&Pair, &Scanned)| s.findings.iter().filter(body).any(|f| families.matches(p.label, f));
-        Ok(pairs.iter().zip(&scanned).map(hit).collect())
+        let any = scanned.iter().filter(|s| s.findings.iter().any(|f| body(&f))).count();
+        Ok((pairs.iter().zip(&scanned).map(hit).collect(), any))
     };
-    let (vulnerable, fixed) = (side(|p| &p.vulnerable)?, side(|p| &p.fixed)?);
+    let ((vulnerable, _), (fixed, any)) = (side(|p| &p.vulnerable)?, side(|p| &p.fixed)?);
     let count = |flags: &[bool]| flags.iter().filter(|f| **f).count();
     let apart = vulnerable.iter().zip(&fixed).filter(|(v, f)| **v && !**f).count();
     Ok(Rates {
         found: share(count(&vulnerable), pairs.len()),
         false_alarms: share(count(&fixed), pairs.len()),
         told_apart: share(apart, pairs.len()),
+        any: share(any, pairs.len()),
     })
 }
 
 /// Prints the pairs that our own rules get wrong, with the lines that changed.
-fn list<'p>(families: &Families, pairs: impl Iterator<Item = &'p Pair>) -> Outcome<()> {
+fn list<'p>(families: &Families, pairs: impl Iterator<Item = &'p Pair>, extension: &str) -> Outcome<()> {
+    let name = format!("f.{extension}");
     for (number, pair) in pairs.enumerate() {
         let judged = [&pair.vulnerable, &pair.fixed].map(|code| {
-            let found = judge::native::scan("f.py", code).findings;
+            let found = judge::languages::scan_file(&name, code, None).findings;
             let hits: Vec<_> = found.iter().filter(|f| families.matches(pair.label, f)).cloned().collect();
             (hits, found)
         });

@@ -5,9 +5,8 @@
 
 use crate::{
     analyzers::{self, Analyzer, File, sort},
-    parallel,
+    languages, parallel,
     sandbox::{self, Program, Sandbox},
-    syntax::{self, Syntax},
 };
 use lexicon::{Finding, Language, TestOutcome, Verdict};
 use std::{collections::HashMap, path::Path, time::Duration};
@@ -100,18 +99,19 @@ impl Judge {
     /// # Errors
     /// [`Error`].
     pub fn judge(&self, codes: &[Code], progress: &dyn Fn(usize)) -> Result<Vec<Judged>, Error> {
-        let texts: Vec<(Language, &str)> = codes.iter().map(|c| (c.language, c.source)).collect();
-        let mut judged: Vec<Judged> = syntax::check(&texts, self.sandbox.as_ref())?.into_iter().map(begun).collect();
-        let valid: Vec<usize> = (0..codes.len()).filter(|&i| judged[i].verdict.valid).collect();
-        // A tool tells languages apart by the names of files.
+        // Parsers and tools tell languages apart by the names of files.
         let names: Vec<String> = codes.iter().map(named).collect();
+        let files: Vec<File> = names.iter().zip(codes).map(|(path, c)| File { path, source: c.source }).collect();
+        let check = |f: &File| begun(languages::check_file(f.path, f.source).err().map(|e| e.to_string()));
+        let mut judged: Vec<Judged> = parallel::map(&files, check, || ());
+        let valid: Vec<usize> = (0..codes.len()).filter(|&i| judged[i].verdict.valid).collect();
         for analyzer in &self.analyzers {
             let (read, foreign): (Vec<usize>, Vec<usize>) =
                 valid.iter().partition(|&&i| analyzer.languages().contains(&codes[i].language));
             for i in foreign {
                 judged[i].skipped.push((analyzer.name(), format!("it does not read {}", codes[i].language)));
             }
-            let files: Vec<File> = read.iter().map(|&i| File { path: &names[i], source: codes[i].source }).collect();
+            let files: Vec<File> = read.iter().map(|&i| files[i]).collect();
             for (i, scanned) in read.into_iter().zip(analyzer.scan(&files)?) {
                 judged[i].verdict.findings.extend(scanned.findings);
                 judged[i].skipped.extend(scanned.skipped.map(|why| (analyzer.name(), why)));
@@ -171,25 +171,22 @@ impl Judge {
 }
 
 /// A verdict of syntax alone.
-fn begun(syntax: Syntax) -> Judged {
-    let (syntax_error, skipped) = match syntax {
-        Syntax::Good => (None, Vec::new()),
-        Syntax::Bad(why) => (Some(why), Vec::new()),
-        Syntax::Unknown(why) => (None, vec![("syntax", why)]),
-    };
+const fn begun(syntax_error: Option<String>) -> Judged {
     let valid = syntax_error.is_none();
     let verdict = Verdict { valid, syntax_error, findings: Vec::new(), tests: None, exploit: None };
-    Judged { verdict, skipped }
+    Judged { verdict, skipped: Vec::new() }
 }
 
 /// The name of a piece of code in findings; code of other languages than Python gets an extension where it has none.
 fn named(code: &Code) -> String {
     let known = Path::new(code.path).extension().and_then(|e| e.to_str()).and_then(Language::from_extension);
     match code.language {
-        Language::Python => code.path.to_owned(),
+        Language::Python if known.is_none() => code.path.to_owned(),
+        Language::Python if known != Some(Language::Python) => format!("{}.py", code.path),
         language if known == Some(language) => code.path.to_owned(),
         Language::JavaScript => format!("{}.js", code.path),
         Language::Ruby => format!("{}.rb", code.path),
+        Language::TypeScript => format!("{}.ts", code.path),
         language => format!("{}.{language}", code.path),
     }
 }

@@ -1,6 +1,10 @@
 //! The specifications in `specs/`: marked lines have the findings they name, all other lines have none.
 
-use judge::native::{rules, scan};
+use judge::{
+    languages::{self, Dialect, check_file, scan_file},
+    native::{rules, scan},
+};
+use lexicon::Language;
 use std::{
     collections::BTreeSet,
     error::Error,
@@ -11,12 +15,26 @@ use std::{
 
 type Marks = BTreeSet<(usize, String)>;
 
-/// A fenced block: where it begins, whether it must parse, and its text.
+/// A fenced block: where it begins, the name it is scanned under, whether it must parse, and its text.
 struct Block {
     line: usize,
+    name: &'static str,
     valid: bool,
     code: String,
 }
+
+/// What a fence says, and a name for such a file.
+const FENCES: &[(&str, &str)] = &[
+    ("python", "spec.py"),
+    ("javascript", "spec.jsx"),
+    ("typescript", "spec.ts"),
+    ("tsx", "spec.tsx"),
+    ("go", "spec.go"),
+    ("java", "spec.java"),
+    ("ruby", "spec.rb"),
+    ("c", "spec.c"),
+    ("cpp", "spec.cpp"),
+];
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -33,8 +51,13 @@ fn blocks(text: &str) -> Vec<Block> {
     let (mut blocks, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
     for (number, line) in text.lines().enumerate() {
         match (&mut open, line) {
-            (None, "```python" | "```python invalid") => {
-                open = Some(Block { line: number + 1, valid: line == "```python", code: String::new() });
+            (None, fence) if fence.starts_with("```") => {
+                let (language, valid) = match fence[3..].split_once(' ') {
+                    Some((language, "invalid")) => (language, false),
+                    _ => (&fence[3..], true),
+                };
+                let name = FENCES.iter().find(|(fence, _)| *fence == language).map_or("", |(_, name)| name);
+                open = Some(Block { line: number + 1, name, valid, code: String::new() });
             }
             (Some(_), "```") => blocks.extend(open.take()),
             (Some(block), _) => {
@@ -51,7 +74,7 @@ fn blocks(text: &str) -> Vec<Block> {
 fn marks(code: &str) -> Marks {
     let mut marks = BTreeSet::new();
     for (i, line) in code.lines().enumerate() {
-        if let Some((_, rules)) = line.split_once("# error: ") {
+        if let Some((_, rules)) = line.split_once("# error: ").or_else(|| line.split_once("// error: ")) {
             marks.extend(rules.split(", ").map(|rule| (i + 1, rule.trim().to_owned())));
         }
     }
@@ -64,10 +87,14 @@ fn marked_lines_are_found_and_no_others() -> Result<(), Box<dyn Error>> {
     for (path, text) in documents(&folder("specs"))? {
         for block in blocks(&text) {
             count += 1;
-            let scan = scan("spec.py", &block.code);
+            if block.name.is_empty() {
+                writeln!(wrong, "{path}:{}: a block in no language", block.line)?;
+                continue;
+            }
+            let scan = scan_file(block.name, &block.code, None);
             let found: Marks = scan.findings.iter().map(|f| (f.start.line, f.rule.clone())).collect();
             let expected = marks(&block.code);
-            if scan.syntax_error.is_none() != block.valid {
+            if check_file(block.name, &block.code).is_ok() != block.valid {
                 writeln!(wrong, "{path}:{}: {:?}", block.line, scan.syntax_error)?;
             }
             for (line, rule) in expected.difference(&found) {
@@ -88,7 +115,8 @@ fn marked_lines_are_found_and_no_others() -> Result<(), Box<dyn Error>> {
 fn every_rule_is_specified() -> Result<(), Box<dyn Error>> {
     let mut spoken: BTreeSet<String> = BTreeSet::new();
     for (_, text) in documents(&folder("specs"))? {
-        spoken.extend(blocks(&text).iter().flat_map(|b| marks(&b.code)).map(|(_, rule)| rule));
+        let blocks = blocks(&text).into_iter().filter(|b| b.name == "spec.py");
+        spoken.extend(blocks.flat_map(|b| marks(&b.code)).map(|(_, rule)| rule));
     }
     for (_, text) in documents(&folder("../../content/lessons/python"))? {
         let Some((_, rest)) = text.split_once("\n## Insecure\n```python\n") else { continue };
@@ -111,5 +139,28 @@ fn every_rule_is_specified() -> Result<(), Box<dyn Error>> {
     }
     let silent: Vec<&str> = rules::ALL.iter().map(|r| r.id).filter(|id| !spoken.contains(*id)).collect();
     assert!(silent.is_empty(), "no lesson and no specification makes these rules speak: {silent:?}");
+    Ok(())
+}
+
+/// The same in the other languages; C++ has C's rules and TypeScript JavaScript's, so theirs are specified there.
+#[test]
+fn every_rule_of_the_other_languages_is_specified() -> Result<(), Box<dyn Error>> {
+    let mut spoken: BTreeSet<(Language, String)> = BTreeSet::new();
+    for (_, text) in documents(&folder("specs"))? {
+        for block in blocks(&text) {
+            let Some(language) = Dialect::of(block.name).map(Dialect::language) else { continue };
+            spoken.extend(marks(&block.code).into_iter().map(|(_, rule)| (language, rule)));
+        }
+    }
+    let inherited = [Language::Cpp, Language::TypeScript];
+    let mut silent = Vec::new();
+    for described in languages::described() {
+        for (language, _) in described.languages.iter().filter(|(l, _)| !inherited.contains(l)) {
+            if !spoken.contains(&(*language, described.rule.id.to_owned())) {
+                silent.push(format!("{language} {}", described.rule.id));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "no specification makes these rules speak: {silent:?}");
     Ok(())
 }

@@ -22,11 +22,14 @@ pub enum Language {
     JavaScript,
     /// Ruby.
     Ruby,
+    /// TypeScript, TSX included.
+    TypeScript,
 }
 
 impl Language {
     /// All languages, in the order reports list them.
-    pub const ALL: &[Self] = &[Self::Python, Self::C, Self::Cpp, Self::Go, Self::Java, Self::JavaScript, Self::Ruby];
+    pub const ALL: &[Self] =
+        &[Self::Python, Self::C, Self::Cpp, Self::Go, Self::Java, Self::JavaScript, Self::Ruby, Self::TypeScript];
 
     /// Name as it stands on disk and in a Markdown fence.
     #[must_use]
@@ -39,6 +42,7 @@ impl Language {
             Self::Java => "java",
             Self::JavaScript => "javascript",
             Self::Ruby => "ruby",
+            Self::TypeScript => "typescript",
         }
     }
 
@@ -48,11 +52,12 @@ impl Language {
         Some(match extension {
             "py" | "pyi" | "pyw" => Self::Python,
             "c" | "h" => Self::C,
-            "cc" | "cpp" | "cxx" | "hpp" | "hh" => Self::Cpp,
+            "cc" | "cpp" | "cxx" | "hpp" | "hh" | "hxx" => Self::Cpp,
             "go" => Self::Go,
             "java" => Self::Java,
             "js" | "jsx" | "mjs" | "cjs" => Self::JavaScript,
-            "rb" => Self::Ruby,
+            "rb" | "rake" => Self::Ruby,
+            "ts" | "tsx" | "mts" | "cts" => Self::TypeScript,
             _ => return None,
         })
     }
@@ -66,7 +71,7 @@ impl fmt::Display for Language {
 
 /// A language name that is not in [`Language::ALL`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown language {0:?}: expected one of python, c, cpp, go, java, javascript, ruby")]
+#[error("unknown language {0:?}: expected one of python, c, cpp, go, java, javascript, ruby, typescript")]
 pub struct UnknownLanguage(pub String);
 
 impl FromStr for Language {
@@ -82,6 +87,7 @@ impl FromStr for Language {
             "java" => Self::Java,
             "javascript" | "js" | "jsx" => Self::JavaScript,
             "ruby" | "rb" => Self::Ruby,
+            "typescript" | "ts" | "tsx" => Self::TypeScript,
             _ => return Err(UnknownLanguage(s.to_owned())),
         })
     }

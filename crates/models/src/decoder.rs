@@ -8,7 +8,7 @@ use crate::{
     config::{Activation, Arrangement, NormKind, Positions},
     families::{Projection, Slot},
     kernels::{self, Norm, NormWeights},
-    linear::{Linear, LowRank, cast},
+    linear::{Linear, LowRank, Weight, cast},
     packing::Placed,
     tape::{BlockTape, Normed, Saved},
 };
@@ -301,7 +301,10 @@ impl Decoder {
             wake_norm(&mut block.input_norm);
             block.post_norm.iter_mut().chain(block.head_norms.iter_mut().flatten()).for_each(wake_norm);
             for (_, linear) in &mut block.projections {
-                wake(&mut linear.weight);
+                // Whole training keeps no weight in four bits (`train` refuses it).
+                if let Weight::Dense(weight) = &mut linear.weight {
+                    wake(weight);
+                }
                 linear.bias.iter_mut().for_each(wake);
             }
         }
@@ -353,10 +356,13 @@ impl Decoder {
     /// Number of values, adapters included.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.named().iter().map(|(_, t, _)| t.numel()).sum()
+        let linears = || self.blocks.iter().flat_map(|b| &b.projections).map(|(_, linear)| &linear.weight);
+        let four_bits: usize = linears().filter(|w| w.dense().is_none()).map(Weight::numel).sum();
+        self.named().iter().map(|(_, t, _)| t.numel()).sum::<usize>() + four_bits
     }
 
-    /// Every tensor with its name on disk, and the projection it belongs to; adapters under PEFT's names.
+    /// Every tensor but weights in four bits with its name on disk, and the projection it belongs to; adapters under PEFT's
+    /// names.
     pub(crate) fn named(&self) -> Vec<(String, Tensor, Option<Projection>)> {
         let family = self.config.family();
         let mut all = Vec::new();
@@ -382,7 +388,9 @@ impl Decoder {
                 norm(&family.slot(Slot::KeyNorm(l)), k, &mut add);
             }
             for ((p, linear), (_, name)) in block.projections.iter().zip(family.projections(l)) {
-                add(format!("{name}.weight"), &linear.weight, Some(*p));
+                if let Some(weight) = linear.weight.dense() {
+                    add(format!("{name}.weight"), weight, Some(*p));
+                }
                 if let Some(bias) = &linear.bias {
                     add(format!("{name}.bias"), bias, Some(*p));
                 }

@@ -25,6 +25,8 @@ pub enum Precision {
     F32,
     /// Matrix products in bf16; norms, residual stream, master weights and losses stay in f32.
     Bf16,
+    /// As [`Self::Auto`], with the frozen projections of the blocks in four bits.
+    Nf4,
 }
 
 /// A device and the kind its matrix products run in.
@@ -34,6 +36,8 @@ pub struct Compute {
     pub device: Device,
     /// `Float` or `BFloat16`.
     pub kind: Kind,
+    /// Whether the blocks' projections are kept in four bits.
+    pub nf4: bool,
 }
 
 impl Compute {
@@ -58,16 +62,30 @@ impl Compute {
         let kind = match precision {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
-            Precision::Auto if device.is_cuda() || fast_bf16() => Kind::BFloat16,
-            Precision::Auto => Kind::Float,
+            Precision::Auto | Precision::Nf4 if device.is_cuda() || fast_bf16() => Kind::BFloat16,
+            Precision::Auto | Precision::Nf4 => Kind::Float,
         };
-        Ok(Self { device, kind })
+        Ok(Self { device, kind, nf4: precision == Precision::Nf4 })
     }
 
-    /// `f32` or `bf16`.
+    /// The same on the device of this number, where there are several: each process of a machine takes its own.
+    #[must_use]
+    pub const fn at(self, index: usize) -> Self {
+        match self.device {
+            Device::Cuda(_) => Self { device: Device::Cuda(index), ..self },
+            _ => self,
+        }
+    }
+
+    /// `f32`, `bf16`, or that with weights in four bits.
     #[must_use]
     pub fn precision_name(self) -> &'static str {
-        if self.kind == Kind::BFloat16 { "bf16" } else { "f32" }
+        match (self.kind == Kind::BFloat16, self.nf4) {
+            (true, false) => "bf16",
+            (false, false) => "f32",
+            (true, true) => "bf16, frozen weights in nf4",
+            (false, true) => "f32, frozen weights in nf4",
+        }
     }
 }
 

@@ -45,6 +45,7 @@ pub enum Projection {
 
 impl Projection {
     /// Number of roles.
+    #[cfg(feature = "torch")]
     pub(crate) const COUNT: usize = Self::Down as usize + 1;
 
     /// Shape `[out, in]` of its weight.

@@ -5,7 +5,8 @@ use crate::{
     config::{Arrangement, NormKind, Positions},
     decoder::{Block, NormTensors, inverse_frequencies},
     families::{Layout, Slot},
-    linear::Linear,
+    linear::{Linear, Weight},
+    nf4::Nf4,
     weights,
 };
 use serde_json::Value;
@@ -129,6 +130,11 @@ impl Model {
     /// # Errors
     /// [`Error::Write`]; each file is whole or absent, `config.json` comes last.
     pub fn save(&self, folder: &Path, stored: Stored) -> Result<()> {
+        if self.decoder.compute.nf4 {
+            let why =
+                "a model in four bits is not written: merge its adapter into the weights it came from (rampart merge)";
+            return Err(Error::Unavailable(why.into()));
+        }
         let kind = match stored {
             Stored::F32 => Kind::Float,
             Stored::Bf16 => Kind::BFloat16,
@@ -228,7 +234,11 @@ fn assemble(
             let layout = (family.layout)(&config, p);
             let on_disk = if layout.transposed { [shape[1], shape[0]] } else { shape };
             let wanted = Wanted { name: &format!("{name}.weight"), shape: &on_disk, into_residual: p.into_residual() };
-            let weight = place(moved(&source(wanted)?, &layout), compute.kind);
+            let weight = moved(&source(wanted)?, &layout);
+            let weight = match compute.nf4 && Nf4::fits(shape) {
+                true => Weight::Nf4(Nf4::of(&weight, compute.device)),
+                false => Weight::Dense(place(weight, compute.kind)),
+            };
             let bias = p.biased(&config).then(|| {
                 let wanted = Wanted { name: &format!("{name}.bias"), shape: &shape[..1], into_residual: false };
                 source(wanted).map(|t| place(moved(&t, &layout), compute.kind))

@@ -12,6 +12,7 @@ use crate::{
     sampling::{Random, draw},
 };
 use lexicon::FinishReason;
+use std::sync::Arc;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Rows that step together at most; more gain nothing on a processor and cost memory.
@@ -100,12 +101,13 @@ pub struct Generation {
     pub finish: FinishReason,
 }
 
-struct Row {
-    prompt: usize,
-    index: usize,
-    length: usize,
-    tokens: Vec<u32>,
-    random: Random,
+pub(crate) struct Row {
+    pub(crate) prompt: usize,
+    pub(crate) index: usize,
+    pub(crate) length: usize,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) random: Random,
+    pub(crate) params: Arc<SamplingParams>,
 }
 
 /// Keys and values of all running rows, as [`kernels::attend_next`] wants them, a pair for each block of the decoder.
@@ -128,37 +130,42 @@ impl Model {
         params.check()?;
         let mut encoded = Vec::with_capacity(prompts.len());
         for (i, prompt) in prompts.iter().enumerate() {
-            let mut ids: Vec<u32> = self.tokenizer.bos.into_iter().collect();
-            ids.extend(self.tokenizer.encode(prompt)?);
-            if ids.is_empty() {
-                // A model needs one token to predict from.
-                ids.push(self.tokenizer.eos.ok_or_else(|| Error::Unavailable(format!("prompt {i} is empty")))?);
-            }
-            if ids.len() >= self.decoder.config.max_positions {
-                return Err(Error::Unavailable(format!(
-                    "prompt {i} has {} tokens and the model's context is {}: nothing can be generated",
-                    ids.len(),
-                    self.decoder.config.max_positions
-                )));
-            }
-            encoded.push(ids);
+            let what = format!("prompt {i}");
+            encoded.push(self.encode_prompt(prompt, &what, self.decoder.config.max_positions)?);
         }
         no_grad(|| Session::new(self, &encoded, params).run(progress))
     }
+
+    /// Ids of a prompt from its one beginning token on, with room for an answer within `context` tokens; errors call the
+    /// prompt `what`.
+    pub(crate) fn encode_prompt(&self, prompt: &str, what: &str, context: usize) -> Result<Vec<u32>> {
+        let mut ids = self.tokenizer.encode_start(prompt)?;
+        if ids.is_empty() {
+            // A model needs one token to predict from.
+            ids.push(self.tokenizer.eos.ok_or_else(|| Error::Unavailable(format!("{what} is empty")))?);
+        }
+        if ids.len() >= context {
+            return Err(Error::Unavailable(format!(
+                "{what} has {} tokens and the model's context is {context}: nothing can be generated",
+                ids.len()
+            )));
+        }
+        Ok(ids)
+    }
 }
 
-struct Session<'a> {
+pub(crate) struct Session<'a> {
     model: &'a Model,
     prompts: &'a [Vec<u32>],
-    params: &'a SamplingParams,
+    params: Arc<SamplingParams>,
     capacity: usize,
     cache: Cache,
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Next (prompt, sample) that has no row yet.
     next: (usize, usize),
-    ends: Vec<u32>,
+    pub(crate) ends: Vec<u32>,
     head: Tensor,
-    done: Vec<Generation>,
+    pub(crate) done: Vec<Generation>,
 }
 
 impl<'a> Session<'a> {
@@ -166,7 +173,13 @@ impl<'a> Session<'a> {
         let c = &model.decoder.config;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
         let capacity = longest.saturating_add(params.max_new_tokens).min(c.max_positions);
-        let slots = MOST_ROWS.min(prompts.len().saturating_mul(params.samples)).max(1) as i64;
+        let slots = MOST_ROWS.min(prompts.len().saturating_mul(params.samples)).max(1);
+        Self { prompts, params: Arc::new(params.clone()), ..Self::empty(model, slots, capacity) }
+    }
+
+    /// A session without prompts, with room for so many rows of so many tokens.
+    pub(crate) fn empty(model: &'a Model, slots: usize, capacity: usize) -> Self {
+        let (c, slots) = (&model.decoder.config, slots as i64);
         let kind = (model.decoder.compute.kind, model.decoder.compute.device);
         let blocks = (capacity as i64 + KEY_BLOCK - 1) / KEY_BLOCK;
         let empty = || {
@@ -177,13 +190,10 @@ impl<'a> Session<'a> {
         };
         let mut ends: Vec<u32> = c.eos.clone();
         ends.extend(model.tokenizer.eos);
-        if params.ignore_eos {
-            ends.clear();
-        }
         Self {
             model,
-            prompts,
-            params,
+            prompts: &[],
+            params: Arc::new(SamplingParams::default()),
             capacity,
             cache: Cache { blocks: (0..c.layers).map(|_| empty()).collect() },
             rows: Vec::new(),
@@ -214,25 +224,40 @@ impl<'a> Session<'a> {
         if self.next.0 >= self.prompts.len() || (!self.rows.is_empty() && slots - self.rows.len() < slots.div_ceil(4)) {
             return Ok(());
         }
-        let first_new = self.rows.len();
         let mut wanted: Vec<usize> = Vec::new();
-        let mut places: Vec<usize> = Vec::new();
-        while self.rows.len() < slots && self.next.0 < self.prompts.len() {
+        let mut rows = Vec::new();
+        while self.rows.len() + rows.len() < slots && self.next.0 < self.prompts.len() {
             let (prompt, index) = self.next;
             if wanted.last() != Some(&prompt) {
                 wanted.push(prompt);
             }
-            places.push(wanted.len() - 1);
-            self.rows.push(Row {
+            let row = Row {
                 prompt,
                 index,
                 length: self.prompts[prompt].len(),
                 tokens: Vec::new(),
                 random: Random::new(self.params.seed, prompt as u64, index as u64),
-            });
+                params: Arc::clone(&self.params),
+            };
+            rows.push((wanted.len() - 1, row));
             self.next = if index + 1 == self.params.samples { (prompt + 1, 0) } else { (prompt, index + 1) };
         }
-        let groups: Vec<Group> = wanted.iter().map(|&p| Group { sequences: vec![self.prompts[p].clone()] }).collect();
+        let prompts: Vec<Vec<u32>> = wanted.iter().map(|&p| self.prompts[p].clone()).collect();
+        self.enter(prompts, rows, progress)
+    }
+
+    /// Gives free places to new rows, each with the number of its prompt: prompts are computed once each, packed together,
+    /// and every new row draws its first token.
+    pub(crate) fn enter(
+        &mut self,
+        prompts: Vec<Vec<u32>>,
+        rows: Vec<(usize, Row)>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<()> {
+        let first_new = self.rows.len();
+        let (places, rows): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
+        self.rows.extend(rows);
+        let groups: Vec<Group> = prompts.into_iter().map(|p| Group { sequences: vec![p] }).collect();
         let decoder = &self.model.decoder;
         let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
         let mut kept = Vec::new();
@@ -276,7 +301,7 @@ impl<'a> Session<'a> {
     }
 
     /// One token for every running row: the token drawn last goes in, logits of the next come out.
-    fn step(&mut self) -> Result<Vec<f32>> {
+    pub(crate) fn step(&mut self) -> Result<Vec<f32>> {
         let decoder = &self.model.decoder;
         let (c, device) = (&decoder.config, decoder.compute.device);
         let mut ids: Vec<i64> = self.rows.iter().map(|r| i64::from(r.tokens.last().copied().unwrap_or(0))).collect();
@@ -305,13 +330,12 @@ impl<'a> Session<'a> {
     }
 
     /// Draws a token for rows from `first` on, and lets finished rows leave.
-    fn accept(&mut self, logits: &[f32], first: usize, progress: &mut dyn FnMut(usize)) {
+    pub(crate) fn accept(&mut self, logits: &[f32], first: usize, progress: &mut dyn FnMut(usize)) {
         let vocab = self.model.tokenizer.len().min(self.model.decoder.config.vocab as usize);
         let width = self.model.decoder.config.vocab as usize;
-        let params = self.params;
         // Rows of the embedding beyond the tokenizer are padding: they are never drawn.
         kernels::each_mut(&mut self.rows[first..], |i, row| {
-            let token = draw(&logits[i * width..][..vocab], params, &mut row.random);
+            let token = draw(&logits[i * width..][..vocab], &row.params, &mut row.random);
             row.tokens.push(token);
         });
         let mut row = self.rows.len();
@@ -327,7 +351,7 @@ impl<'a> Session<'a> {
     }
 
     /// Moves the last row's cache into a leaving row's place, as `swap_remove` does with the row itself.
-    fn leave(&mut self, row: usize) {
+    pub(crate) fn leave(&mut self, row: usize) {
         let last = self.rows.len() - 1;
         if row == last {
             return;
@@ -344,24 +368,24 @@ impl<'a> Session<'a> {
     fn finished(&self, row: &Row) -> Option<(Vec<u32>, String, FinishReason)> {
         let tokenizer = &self.model.tokenizer;
         let last = row.tokens.last()?;
-        if self.ends.contains(last) {
+        if !row.params.ignore_eos && self.ends.contains(last) {
             let tokens = row.tokens[..row.tokens.len() - 1].to_vec();
             let text = tokenizer.decode(&tokens);
             return Some((tokens, text, FinishReason::Stop));
         }
-        if !self.params.stop.is_empty() {
+        if !row.params.stop.is_empty() {
             // A token holds at least one byte, so a stop string that the last token completes lies in this window.
-            let longest = self.params.stop.iter().map(String::len).max().unwrap_or(0) + 4;
+            let longest = row.params.stop.iter().map(String::len).max().unwrap_or(0) + 4;
             let window = tokenizer.decode(&row.tokens[row.tokens.len().saturating_sub(longest)..]);
-            if self.params.stop.iter().any(|s| window.contains(s.as_str())) {
+            if row.params.stop.iter().any(|s| window.contains(s.as_str())) {
                 let text = tokenizer.decode(&row.tokens);
-                let cut = self.params.stop.iter().filter_map(|s| text.find(s.as_str())).min();
+                let cut = row.params.stop.iter().filter_map(|s| text.find(s.as_str())).min();
                 if let Some(cut) = cut {
                     return Some((row.tokens.clone(), text[..cut].to_owned(), FinishReason::Stop));
                 }
             }
         }
-        let full = row.tokens.len() >= self.params.max_new_tokens || row.length + row.tokens.len() >= self.capacity;
+        let full = row.tokens.len() >= row.params.max_new_tokens || row.length + row.tokens.len() >= self.capacity;
         full.then(|| (row.tokens.clone(), tokenizer.decode(&row.tokens), FinishReason::Length))
     }
 }

@@ -5,12 +5,14 @@
 //! 3. `weights`, `adapter`, `folder`: safetensors and PEFT folders in and out.
 //! 4. `packing`, `decoder`, `head`: packed sequences through the decoder; log-probs of labels without stored logits.
 //! 5. `ranks`: gradients added over processes.
-//! 6. `generate`: batched sampling with a cache of keys and values.
+//! 6. `generate`: batched sampling with a cache of keys and values; `live`: the same for requests that come and go.
+//! 7. [`chat`]: conversations as the model's own template writes them.
 //!
 //! Invariants: no objective is known here (log-probs go out, their derivatives come in); no padding is ever computed;
 //! what sequences of a group share is computed once; a logit matrix never outlives its chunk. Without the `torch`
-//! feature only the first two stages exist, and nothing links libtorch.
+//! feature only stages 1, 2 and 7 exist, and nothing links libtorch.
 
+pub mod chat;
 pub mod config;
 pub mod families;
 pub mod tokenizer;
@@ -34,6 +36,10 @@ mod kernels;
 #[cfg(feature = "torch")]
 mod linear;
 #[cfg(feature = "torch")]
+pub mod live;
+#[cfg(feature = "torch")]
+mod nf4;
+#[cfg(feature = "torch")]
 pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod packing;
@@ -48,6 +54,7 @@ pub mod weights;
 
 mod error;
 
+pub use chat::Chat;
 pub use config::DecoderConfig;
 pub use error::Error;
 pub use tokenizer::Tokenizer;
@@ -59,6 +66,7 @@ pub use {
     device::{Compute, DeviceKind, Precision},
     folder::{Model, Stored},
     generate::{Generation, SamplingParams},
+    live::Live,
     packing::{Group, Packed},
     ranks::{Meeting, Ranks},
     tape::Tape,

@@ -1,6 +1,6 @@
 //! A projection with an optional low-rank adapter.
 
-use crate::Compute;
+use crate::{Compute, nf4::Nf4};
 use tch::{Kind, Tensor};
 
 /// Low-rank update `scale * B A` of a frozen weight (Hu et al. 2021, arXiv:2106.09685).
@@ -16,11 +16,48 @@ pub(crate) struct LowRank {
     pub(crate) dropout: f64,
 }
 
+/// A projection's weight `[out, in]`.
+#[derive(Debug)]
+pub(crate) enum Weight {
+    /// In the compute kind when frozen, f32 when trained.
+    Dense(Tensor),
+    /// Frozen, in four bits: made again for every product.
+    Nf4(Nf4),
+}
+
+impl Weight {
+    /// The weight as products take it; shares storage when it is there already.
+    fn get(&self, compute: Compute) -> Tensor {
+        match self {
+            Self::Dense(t) => cast(t, compute),
+            Self::Nf4(t) => t.weight(compute),
+        }
+    }
+
+    /// The tensor, unless it stands in four bits.
+    pub(crate) const fn dense(&self) -> Option<&Tensor> {
+        match self {
+            Self::Dense(t) => Some(t),
+            Self::Nf4(_) => None,
+        }
+    }
+
+    fn trains(&self) -> bool {
+        self.dense().is_some_and(Tensor::requires_grad)
+    }
+
+    pub(crate) fn numel(&self) -> usize {
+        match self {
+            Self::Dense(t) => t.numel(),
+            Self::Nf4(t) => t.numel(),
+        }
+    }
+}
+
 /// `y = x W^T + bias`, plus the adapter's share.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    /// `[out, in]`; in the compute kind when frozen, f32 when trained.
-    pub(crate) weight: Tensor,
+    pub(crate) weight: Weight,
     /// `[out]`.
     pub(crate) bias: Option<Tensor>,
     /// Adapter, if this projection is a target.
@@ -67,7 +104,7 @@ impl Linear {
     /// of the adapter.
     pub(crate) fn forward_keeping(&self, x: &Tensor, compute: Compute, pass: Pass) -> (Tensor, Option<Kept>) {
         let bias = self.bias.as_ref().map(|b| cast(b, compute));
-        let mut y = x.linear(&cast(&self.weight, compute), bias.as_ref());
+        let mut y = x.linear(&self.weight.get(compute), bias.as_ref());
         let Some(lora) = self.adapter.as_ref().filter(|_| pass.adapters) else { return (y, None) };
         let dropped = (pass.training && lora.dropout > 0.0).then(|| x.native_dropout(lora.dropout, true));
         let mut low = dropped.as_ref().map_or(x, |d| &d.0).linear::<&Tensor>(&cast(&lora.a, compute), None);
@@ -87,7 +124,7 @@ impl Linear {
         into: Option<Tensor>,
         compute: Compute,
     ) -> (Tensor, LowGradient) {
-        let weight = cast(&self.weight, compute);
+        let weight = self.weight.get(compute);
         let mut d_x = match into {
             Some(mut d_x) => d_x.addmm_(d_y, &weight),
             None => d_y.matmul(&weight),
@@ -122,8 +159,8 @@ impl Linear {
         d_low: LowGradient,
         compute: Compute,
     ) {
-        if self.weight.requires_grad() {
-            accumulate(&self.weight, &d_y.tr().matmul(x));
+        if let Some(weight) = self.weight.dense().filter(|w| w.requires_grad()) {
+            accumulate(weight, &d_y.tr().matmul(x));
         }
         if let Some(bias) = self.bias.as_ref().filter(|b| b.requires_grad()) {
             accumulate(bias, &d_y.sum_dim_intlist(&[0i64][..], false, Kind::Float));
@@ -137,15 +174,22 @@ impl Linear {
 
     /// Whether anything here trains.
     pub(crate) fn trains(&self) -> bool {
-        self.adapter.is_some() || self.weight.requires_grad()
+        self.adapter.is_some() || self.weight.trains()
     }
 
     /// Adds the adapter into the weight, in f32, and drops it.
     pub(crate) fn merge(&mut self) {
         if let Some(lora) = self.adapter.take() {
-            let kind = self.weight.kind();
             let update = lora.b.matmul(&lora.a) * lora.scale;
-            self.weight = (self.weight.to_kind(Kind::Float) + update).to_kind(kind).detach();
+            let merged = |t: &Tensor| t.to_kind(Kind::Float) + &update;
+            self.weight = match &self.weight {
+                Weight::Dense(t) => Weight::Dense(merged(t).to_kind(t.kind()).detach()),
+                Weight::Nf4(t) => {
+                    let (device, kind) = (t.codes.device(), Kind::Float);
+                    let whole = t.weight(Compute { device, kind, nf4: true });
+                    Weight::Nf4(Nf4::of(&merged(&whole), device))
+                }
+            };
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Meeting {
     pub rank: usize,
     /// Number of processes.
     pub world: usize,
+    /// Number of this process among those of its machine: its device.
+    pub local: usize,
     /// Host of the store they meet at.
     pub host: String,
     /// Its port.
@@ -71,11 +73,12 @@ impl Meeting {
                 "RANK is {rank} and WORLD_SIZE {world}: ranks are below their number"
             )));
         }
+        let local = number("LOCAL_RANK", first(&["LOCAL_RANK", "SLURM_LOCALID"]).or_else(|| Some("0".into())))?;
         let port = u16::try_from(port)
             .map_err(|_| Error::Unavailable(format!("MASTER_PORT is {port}, expected 0..=65535")))?;
         let attempt = variable("TORCHELASTIC_RESTART_COUNT").unwrap_or_else(|| "0".into());
         let served = variable("TORCHELASTIC_USE_AGENT_STORE").as_deref() == Some("True");
-        Ok((world > 1).then(|| Self { rank, world, host, port, served, prefix: format!("/rampart/{attempt}") }))
+        Ok((world > 1).then(|| Self { rank, world, local, host, port, served, prefix: format!("/rampart/{attempt}") }))
     }
 }
 
@@ -84,6 +87,7 @@ impl Meeting {
 pub struct Ranks {
     rank: usize,
     world: usize,
+    local: usize,
     /// `None` where this process is alone.
     handle: Option<*mut c_void>,
 }
@@ -92,7 +96,7 @@ impl Ranks {
     /// One process, for which every sum is its own value.
     #[must_use]
     pub const fn alone() -> Self {
-        Self { rank: 0, world: 1, handle: None }
+        Self { rank: 0, world: 1, local: 0, handle: None }
     }
 
     /// Waits for the other processes.
@@ -124,7 +128,7 @@ impl Ranks {
             )
         };
         check(message, meeting.rank, "cannot meet the others")?;
-        Ok(Self { rank: meeting.rank, world: meeting.world, handle: Some(handle) })
+        Ok(Self { rank: meeting.rank, world: meeting.world, local: meeting.local, handle: Some(handle) })
     }
 
     /// Number of this process.
@@ -137,6 +141,12 @@ impl Ranks {
     #[must_use]
     pub const fn world(&self) -> usize {
         self.world
+    }
+
+    /// Number of this process among those of its machine.
+    #[must_use]
+    pub const fn local(&self) -> usize {
+        self.local
     }
 
     /// Whether this process writes what a run leaves behind.

@@ -110,6 +110,22 @@ impl Tokenizer {
         Ok(self.encode_with_offsets(text)?.ids)
     }
 
+    /// Ids of what a model reads from its first token on: exactly one beginning-of-sequence token where this tokenizer puts
+    /// one, whether the text (a chat template's, say) writes it itself or not.
+    ///
+    /// # Errors
+    /// See [`Self::encode`].
+    pub fn encode_start(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        if let Some(bos) = self.bos {
+            match ids.iter().take_while(|&&id| id == bos).count() {
+                0 => ids.insert(0, bos),
+                written => drop(ids.drain(1..written)),
+            }
+        }
+        Ok(ids)
+    }
+
     /// Ids of a text with the bytes each stands for.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ mod cli;
 mod lsp;
 #[cfg(feature = "torch")]
 mod tiny;
+#[cfg(feature = "torch")]
+mod web;
 
 use std::process::ExitCode;
 

@@ -153,3 +153,42 @@ fn given_reports_and_python_2_and_explanations() -> Outcome {
     assert_eq!(output.status.code(), Some(2));
     Ok(())
 }
+
+const TEAM: &str = "id: no-legacy-call\nlanguage: javascript\nmessage: use modern($X)\nseverity: warning\n\
+                    rule: { pattern: legacy($X) }\nmetadata: { cwe: CWE-477 }\n";
+
+/// Other languages are searched for as Python is, and users' rules come from the command line or the folder's settings.
+#[test]
+fn other_languages_and_rules_of_users() -> Outcome {
+    let folder = folder(&[
+        ("app/a.ts", "export const f = (db: Db, n: string) => db.query(`SELECT a FROM t WHERE n = '${n}'`);\n"),
+        ("app/b.go", "package main\n\nvar c = tls.Config{InsecureSkipVerify: true}\n"),
+        ("app/c.js", "legacy(1);\n"),
+        ("app/d.rb", "def f(\n"),
+        ("team/legacy.yml", TEAM),
+    ])?;
+    let own = ["app/a.ts:1:sql-string-building", "app/b.go:3:certificate-unchecked"];
+    let team = [own[0], own[1], "app/c.js:1:no-legacy-call"];
+    // The Ruby file is not valid, and one that is not looked at is not clean.
+    assert_eq!(found(folder.path(), &["app"], 1)?, own);
+    assert_eq!(found(folder.path(), &["app", "--rules", "team"], 1)?, team);
+    fs::write(folder.path().join(".rampart.toml"), "format = 1\nrules = [\"team\"]\n")?;
+    assert_eq!(found(folder.path(), &["app"], 1)?, team);
+    assert_eq!(found(folder.path(), &["app/c.js"], 1)?, ["app/c.js:1:no-legacy-call"]);
+    Ok(())
+}
+
+#[test]
+fn broken_rules_end_the_scan() -> Outcome {
+    let folder =
+        folder(&[("a.js", "f();\n"), ("bad/a.yml", "id: x\nlanguage: cobol\nrule: { pattern: a }\n"), ("none/a", "")])?;
+    for (rules, expect) in
+        [("bad", "unknown language"), ("none", "no .yml"), ("absent", "no such file or folder of rules")]
+    {
+        let output = rampart(folder.path(), &["scan", "a.js", "--rules", rules])?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(expect) && output.stdout.is_empty(), "{rules}: {said}");
+    }
+    Ok(())
+}

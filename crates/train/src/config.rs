@@ -77,6 +77,8 @@ pub enum Dtype {
     F32,
     /// bf16.
     Bf16,
+    /// As `auto`, with the frozen base in four bits under an adapter.
+    Nf4,
 }
 
 impl From<Dtype> for Precision {
@@ -85,6 +87,7 @@ impl From<Dtype> for Precision {
             Dtype::Auto => Self::Auto,
             Dtype::F32 => Self::F32,
             Dtype::Bf16 => Self::Bf16,
+            Dtype::Nf4 => Self::Nf4,
         }
     }
 }
@@ -414,6 +417,9 @@ impl Config {
             if value > most {
                 return Err(format!("{key} is {value}, expected at most {most}"));
             }
+        }
+        if self.model.dtype == Dtype::Nf4 && self.model.adapter.lora().is_none() {
+            return Err("model.dtype = \"nf4\" keeps the weights frozen: it needs an adapter (kind = \"lora\")".into());
         }
         if self.data.train.is_empty() {
             return Err("data.train names no file".into());

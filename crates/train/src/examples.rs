@@ -4,11 +4,14 @@ use crate::{
     Config, Error, Result,
     config::{Oversample, OversampleKey},
 };
-use corpus::{Shown, masks, rows::Row, split::mix};
+use corpus::{Shown, Template, masks, rows::Row, split::mix};
 use lexicon::Pair;
-use models::Tokenizer;
+use models::{Chat, Tokenizer, chat::Message};
 use objectives::{Compat, Objective, Side};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// One sequence. All arrays have a value a token; position 0 is never predicted.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +156,11 @@ pub fn load(key: &str, files: &[PathBuf], config: &Config, tokenizer: &Tokenizer
         return Err(Error::Data(bad.clone().into()));
     }
     accounts.rows = rows.len();
-    let maker = Maker { config, tokenizer };
+    let frame = match config.data.template {
+        Template::Chat => Some(Frame::of(&config.model.path, tokenizer)?),
+        _ => None,
+    };
+    let maker = Maker { config, tokenizer, frame };
     let (mut examples, mut classes) = (Vec::new(), Vec::new());
     for row in &rows {
         let before = examples.len();
@@ -214,9 +221,43 @@ pub fn fingerprint(examples: &[Example]) -> String {
     format!("{hash:016x}")
 }
 
+/// A model's chat template, as training needs it.
+struct Frame {
+    chat: Chat,
+    /// What ends an answer's turn, up to the end-of-sequence token where the template writes that.
+    end: String,
+    /// Whether `end` holds the end-of-sequence token.
+    ends: bool,
+}
+
+impl Frame {
+    fn of(folder: &Path, tokenizer: &Tokenizer) -> Result<Self> {
+        let chat = Chat::load(folder, None)?.ok_or_else(|| Error::Config {
+            path: folder.display().to_string(),
+            message:
+                "data.template is \"chat\" and this model has no chat template: choose disco, safecoder, docstring, \
+                      comment or raw"
+                    .into(),
+        })?;
+        let mut end = chat.turn_end()?;
+        let eos = chat.token("eos_token").filter(|t| tokenizer.eos.is_some() && !t.is_empty());
+        let at = eos.and_then(|eos| end.find(eos).map(|at| at + eos.len()));
+        // What follows the end belongs to the next turn.
+        end.truncate(at.unwrap_or(end.len()));
+        Ok(Self { chat, end, ends: at.is_some() })
+    }
+
+    /// The pieces of an answer, its prompt framed as the model was taught.
+    fn around(&self, shown: Shown) -> Result<Shown> {
+        let prompt = self.chat.render(&[Message::new("user", shown.prompt)], true)?;
+        Ok(Shown { prompt, tail: shown.tail + &self.end, ends: !self.ends, ..shown })
+    }
+}
+
 struct Maker<'a> {
     config: &'a Config,
     tokenizer: &'a Tokenizer,
+    frame: Option<Frame>,
 }
 
 impl Maker<'_> {
@@ -309,15 +350,15 @@ impl Maker<'_> {
 
     /// Text without sides: every token is response, the end included.
     fn text(&self, text: &str) -> Result<Sequence> {
-        let mut ids: Vec<u32> = self.tokenizer.bos.into_iter().collect();
+        let (bos, eos) = (self.tokenizer.bos, self.tokenizer.eos);
+        let mut ids = self.tokenizer.encode_start(text)?;
         // Without a beginning token the first token is predicted from the end token before it, as when texts follow
         // one another.
-        if ids.is_empty() {
-            ids.extend(self.tokenizer.eos);
+        if bos.is_none() {
+            ids.splice(0..0, eos);
         }
-        let given = ids.len();
-        ids.extend(self.tokenizer.encode(text)?);
-        ids.extend(self.tokenizer.eos);
+        let given = usize::from(bos.or(eos).is_some());
+        ids.extend(eos);
         let response = (0..ids.len()).map(|i| f64::from(u8::from(i >= given))).collect();
         Ok(Sequence { focus: vec![0.0; ids.len()], response, ids })
     }
@@ -325,9 +366,12 @@ impl Maker<'_> {
     fn sides(&self, pair: &Pair) -> Result<(Sequence, Sequence)> {
         let template = self.config.data.template;
         let whole = matches!(&self.config.objective, Objective::Lpo(l) if l.compat == Compat::Code);
-        let (secure, insecure) = (template.show(pair, &pair.secure), template.show(pair, &pair.insecure));
-        let (mut chosen, code_c) = self.sequence(&secure)?;
-        let (mut rejected, code_r) = self.sequence(&insecure)?;
+        let show = |code: &str| {
+            let shown = template.show(pair, code);
+            self.frame.as_ref().map_or_else(|| Ok(shown.clone()), |frame| frame.around(shown.clone()))
+        };
+        let (mut chosen, code_c) = self.sequence(&show(&pair.secure)?)?;
+        let (mut rejected, code_r) = self.sequence(&show(&pair.insecure)?)?;
         if !self.config.objective.needs().focus {
             return Ok((chosen, rejected));
         }
@@ -350,8 +394,7 @@ impl Maker<'_> {
     /// A side's tokens, and where its code stands among them.
     fn sequence(&self, shown: &Shown) -> Result<(Sequence, std::ops::Range<usize>)> {
         let t = self.tokenizer;
-        let mut ids: Vec<u32> = t.bos.into_iter().collect();
-        ids.extend(t.encode(&shown.prompt)?);
+        let mut ids = t.encode_start(&shown.prompt)?;
         let given = ids.len();
         let code = if shown.joined {
             let lead = t.encode(&shown.lead)?.len();
@@ -365,7 +408,7 @@ impl Maker<'_> {
             ids.extend(t.encode(&shown.code)?);
             start..ids.len()
         };
-        ids.extend(t.encode(shown.tail)?);
+        ids.extend(t.encode(&shown.tail)?);
         if shown.ends {
             ids.extend(t.eos);
         }
@@ -373,3 +416,6 @@ impl Maker<'_> {
         Ok((Sequence { focus: vec![0.0; ids.len()], response, ids }, code))
     }
 }
+
+#[cfg(test)]
+mod tests;

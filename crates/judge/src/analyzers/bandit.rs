@@ -122,6 +122,14 @@ impl Bandit {
         }
     }
 
+    /// What a report of Bandit means, without Bandit.
+    pub(super) fn read_report(text: &str, files: &[File]) -> Result<Vec<Scanned>, String> {
+        let program = PathBuf::new();
+        let bandit = Self { program, min_severity: Severity::Low, nosec: true, patience: Duration::ZERO };
+        let report = serde_json::from_str(text).map_err(|e| format!("its report cannot be read: {e}"))?;
+        Ok(bandit.read(report, files))
+    }
+
     fn read(&self, report: Report, files: &[File]) -> Vec<Scanned> {
         let mut scanned = vec![Scanned::default(); files.len()];
         let number = |name: &str| -> Option<usize> {

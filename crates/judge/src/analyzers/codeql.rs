@@ -43,9 +43,14 @@ fn language(name: &str) -> Option<&'static str> {
         Language::C | Language::Cpp => "cpp",
         Language::Go => "go",
         Language::Java => "java",
-        Language::JavaScript => "javascript",
+        Language::JavaScript | Language::TypeScript => "javascript",
         Language::Ruby => "ruby",
     })
+}
+
+/// Reads reports alone: no program is started.
+pub(super) fn reader() -> Box<dyn Tool> {
+    Box::new(CodeQl { program: PathBuf::new(), queries: None, min_severity: Severity::Low, patience: Duration::ZERO })
 }
 
 impl Tool for CodeQl {
@@ -55,7 +60,7 @@ impl Tool for CodeQl {
 
     fn languages(&self) -> &'static [Language] {
         // The others are compiled while they are watched, which single files cannot be.
-        &[Language::Python, Language::JavaScript, Language::Ruby]
+        &[Language::Python, Language::JavaScript, Language::Ruby, Language::TypeScript]
     }
 
     fn program(&self) -> &Path {

@@ -28,6 +28,11 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Analyzer>, Error> {
     Ok(Box::new(External(Cppcheck { program, min_severity, patience })))
 }
 
+/// Reads reports alone: no program is started.
+pub(super) fn reader() -> Box<dyn Tool> {
+    Box::new(Cppcheck { program: PathBuf::new(), min_severity: Severity::Low, patience: Duration::ZERO })
+}
+
 impl Tool for Cppcheck {
     fn name(&self) -> &'static str {
         NAME

@@ -46,7 +46,7 @@ struct Eslint {
     program: PathBuf,
     /// The configuration, in a folder that lives as long as this.
     config: PathBuf,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
     min_severity: Severity,
     nosec: bool,
     patience: Duration,
@@ -77,7 +77,7 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Analyzer>, Error> {
     // tidy-expect(atomic-writes): a temporary folder of our own
     fs::write(&config, text).map_err(io("write a file"))?;
     let Settings { min_severity, nosec, patience, .. } = *settings;
-    Ok(Box::new(External(Eslint { program, config, _folder: folder, min_severity, nosec, patience })))
+    Ok(Box::new(External(Eslint { program, config, _folder: Some(folder), min_severity, nosec, patience })))
 }
 
 /// What ESLint writes for one file; members we do not need are left out.
@@ -103,6 +103,18 @@ struct Message {
     end_line: Option<usize>,
     #[serde(default)]
     end_column: Option<usize>,
+}
+
+/// Reads reports alone: no program is started.
+pub(super) fn reader() -> Box<dyn Tool> {
+    Box::new(Eslint {
+        program: PathBuf::new(),
+        config: PathBuf::new(),
+        _folder: None,
+        min_severity: Severity::Low,
+        nosec: true,
+        patience: Duration::ZERO,
+    })
 }
 
 impl Tool for Eslint {

@@ -29,6 +29,11 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Analyzer>, Error> {
     Ok(Box::new(External(Flawfinder { program, min_severity, nosec, patience })))
 }
 
+/// Reads reports alone: no program is started.
+pub(super) fn reader() -> Box<dyn Tool> {
+    Box::new(Flawfinder { program: PathBuf::new(), min_severity: Severity::Low, nosec: true, patience: Duration::ZERO })
+}
+
 impl Tool for Flawfinder {
     fn name(&self) -> &'static str {
         NAME

@@ -14,6 +14,7 @@ mod flawfinder;
 mod native;
 pub mod overlap;
 mod program;
+pub mod replay;
 pub mod reports;
 mod ruff;
 mod sarif;
@@ -95,6 +96,8 @@ pub struct Settings {
     pub min_severity: Severity,
     /// Whether `# nosec` silences Bandit. A judge of generated code says no: its writer must not choose.
     pub nosec: bool,
+    /// Rules that users add to our own.
+    pub rules: Option<std::sync::Arc<crate::languages::Rules>>,
     /// Rules for Semgrep, a file or a folder: it has none of its own offline.
     pub semgrep_rules: Option<PathBuf>,
     /// A suite, a query or a folder of queries for CodeQL; the language's extended security suite where absent.
@@ -110,6 +113,7 @@ impl Default for Settings {
             folders: Vec::new(),
             min_severity: Severity::Medium,
             nosec: true,
+            rules: None,
             semgrep_rules: None,
             codeql_queries: None,
             patience: Duration::from_secs(30),

@@ -1,15 +1,22 @@
 //! Our own rules as an analyzer.
 
 use super::{Analyzer, Error, File, Scanned, Settings};
-use crate::{native, parallel};
+use crate::{
+    languages::{Rules, scan_file},
+    native, parallel,
+};
+use lexicon::Language;
+use std::sync::Arc;
 
-/// See [`crate::native`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Native;
+/// See [`crate::native`] and [`crate::languages`].
+#[derive(Clone, Debug, Default)]
+pub struct Native {
+    rules: Option<Arc<Rules>>,
+}
 
 impl Native {
-    pub(super) fn open(_: &Settings) -> Result<Box<dyn Analyzer>, Error> {
-        Ok(Box::new(Self))
+    pub(super) fn open(settings: &Settings) -> Result<Box<dyn Analyzer>, Error> {
+        Ok(Box::new(Self { rules: settings.rules.clone() }))
     }
 }
 
@@ -18,9 +25,13 @@ impl Analyzer for Native {
         native::ANALYZER
     }
 
+    fn languages(&self) -> &'static [Language] {
+        Language::ALL
+    }
+
     fn scan(&self, files: &[File]) -> Result<Vec<Scanned>, Error> {
         let look = |file: &File| {
-            let scan = native::scan(file.path, file.source);
+            let scan = scan_file(file.path, file.source, self.rules.as_deref());
             Scanned { findings: scan.findings, skipped: scan.syntax_error.map(|e| e.to_string()) }
         };
         Ok(parallel::map(files, look, || ()))

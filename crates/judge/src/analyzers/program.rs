@@ -115,7 +115,7 @@ impl Batch<'_> {
 }
 
 /// Extension under which a file is written: its own, or the language's usual one.
-fn extension(path: &str) -> &str {
+pub(super) fn extension(path: &str) -> &str {
     Path::new(path)
         .extension()
         .and_then(|e| e.to_str())

@@ -47,6 +47,11 @@ struct Place {
     column: usize,
 }
 
+/// Reads reports alone: no program is started.
+pub(super) fn reader() -> Box<dyn Tool> {
+    Box::new(Ruff { program: PathBuf::new(), min_severity: Severity::Low, nosec: true, patience: Duration::ZERO })
+}
+
 impl Tool for Ruff {
     fn name(&self) -> &'static str {
         NAME

@@ -86,6 +86,17 @@ fn severity(name: &str) -> Severity {
     }
 }
 
+/// Reads reports alone: no program is started.
+pub(super) fn reader() -> Box<dyn Tool> {
+    Box::new(Semgrep {
+        program: PathBuf::new(),
+        rules: PathBuf::new(),
+        min_severity: Severity::Low,
+        nosec: true,
+        patience: Duration::ZERO,
+    })
+}
+
 impl Tool for Semgrep {
     fn name(&self) -> &'static str {
         NAME

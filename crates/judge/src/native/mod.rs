@@ -22,6 +22,7 @@ mod value;
 
 pub(crate) use names::last as last_name;
 pub use rule::Rule;
+pub(crate) use suppress::{of as suppression, silenced};
 
 use crate::python::{self, SyntaxError, span};
 use lexicon::{Cwe, Finding, LineIndex, finding::TraceStep};

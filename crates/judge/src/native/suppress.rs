@@ -6,7 +6,7 @@ use ruff_python_ast::token::{Token, TokenKind};
 use ruff_text_size::Ranged;
 
 /// What one comment silences.
-pub(super) struct Suppression {
+pub(crate) struct Suppression {
     line: usize,
     /// Rules and CWEs; empty means all.
     only: Vec<String>,
@@ -24,6 +24,11 @@ pub(super) fn read(source: &str, tokens: &[Token], line_of: impl Fn(usize) -> us
             Some(Suppression { line: line_of(token.range().start().to_usize()), only })
         })
         .collect()
+}
+
+/// What one comment of any language silences.
+pub(crate) fn of(comment: &str, line: usize) -> Option<Suppression> {
+    parse(comment.trim_start_matches(['/', '*', '#', ' '])).map(|only| Suppression { line, only })
 }
 
 /// The rules a comment names, or nothing where it is an ordinary comment. Bandit's numbers silence us altogether: whoever
@@ -45,7 +50,7 @@ fn parse(comment: &str) -> Option<Vec<String>> {
 }
 
 /// Whether a comment on the finding's first or last line silences it.
-pub(super) fn silenced(finding: &Finding, comments: &[Suppression]) -> bool {
+pub(crate) fn silenced(finding: &Finding, comments: &[Suppression]) -> bool {
     comments.iter().any(|c| {
         (c.line == finding.start.line || c.line == finding.end.line)
             && (c.only.is_empty()

@@ -7,7 +7,10 @@
 //! What only the compiler refuses (`return` outside a function, two parameters of one name, `break` outside a loop) is
 //! valid here, as it is for `ast.parse`.
 
+mod comments;
 mod limits;
+
+pub use comments::without_comments;
 
 use lexicon::{LineIndex, Position, Span};
 use ruff_python_ast::{ExceptHandler, ModModule, PythonVersion, Stmt};

@@ -53,9 +53,15 @@ fn flush_left(code: &str) -> String {
 }
 
 fn python_pairs(text: &str) -> Vec<Pair> {
+    pairs_in(text, &["py"])
+}
+
+/// The pairs whose file has one of the extensions.
+fn pairs_in(text: &str, extensions: &[&str]) -> Vec<Pair> {
     let pair = |row: &Value| {
         let text = |key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default();
-        text("file_name").ends_with(".py").then(|| Pair {
+        let extension = text("file_name").rsplit('.').next().unwrap_or_default();
+        extensions.contains(&extension).then(|| Pair {
             label: text("vul_type").trim_start_matches("cwe-").parse().unwrap_or(0),
             vulnerable: flush_left(text("func_src_before")),
             fixed: flush_left(text("func_src_after")),
@@ -71,6 +77,37 @@ pub(crate) fn pairs() -> Vec<(&'static str, Vec<Pair>)> {
     let safecoder = shared("data/safecoder/sec-new-desc.train.jsonl").unwrap_or_default();
     let sets = vec![("SVEN", python_pairs(&sven)), ("SafeCoder", python_pairs(&safecoder))];
     sets.into_iter().filter(|(_, pairs)| !pairs.is_empty()).collect()
+}
+
+/// A set of pairs in a language other than Python.
+pub(crate) struct Foreign {
+    pub(crate) name: &'static str,
+    /// Of the files they are scanned as.
+    pub(crate) extension: &'static str,
+    pub(crate) pairs: Vec<Pair>,
+}
+
+/// The pairs in other languages of the same sets, as far as they are here.
+pub(crate) fn foreign_pairs() -> Vec<Foreign> {
+    let numbers = ["125", "190", "416", "476", "787", "022", "078", "079", "089"];
+    let sven = numbers.iter().filter_map(|n| shared(&format!("data/sven/train/cwe-{n}.jsonl")));
+    let sven: String = sven.collect::<Vec<_>>().join("\n");
+    let safecoder = shared("data/safecoder/sec-new-desc.train.jsonl").unwrap_or_default();
+    let set = |name, extension, text: &str, extensions: &[&str]| Foreign {
+        name,
+        extension,
+        pairs: pairs_in(text, extensions),
+    };
+    let c = &["c", "cc", "cpp", "cxx", "h"];
+    let sets = vec![
+        set("JavaScript, SafeCoder", "jsx", &safecoder, &["js", "jsx", "ts", "tsx"]),
+        set("Ruby, SafeCoder", "rb", &safecoder, &["rb"]),
+        set("Go, SafeCoder", "go", &safecoder, &["go"]),
+        set("Java, SafeCoder", "java", &safecoder, &["java"]),
+        set("C and C++, SafeCoder", "cpp", &safecoder, c),
+        set("C and C++, SVEN", "cpp", &sven, c),
+    ];
+    sets.into_iter().filter(|set| !set.pairs.is_empty()).collect()
 }
 
 /// Prompt and solution of every row of a collection of puzzles.

@@ -8,6 +8,7 @@
 mod attention;
 mod decode;
 mod gate;
+mod nf4;
 mod norm;
 mod rotary;
 mod softmax;
@@ -19,6 +20,7 @@ pub(crate) use {
     attention::{SHORT, attention, attention_backward},
     decode::{KEY_BLOCK, attend_next},
     gate::{gated, gated_backward},
+    nf4::{from_nf4, nearest_of_nf4},
     norm::{Norm, NormGradient, NormWeights, norm, norm_backward},
     rotary::rotate,
     softmax::fused as label_log_probs,

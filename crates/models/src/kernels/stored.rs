@@ -43,6 +43,19 @@ impl Stored for Bf16 {
     }
 }
 
+/// Bytes of codes: only their memory is used.
+impl Stored for u8 {
+    const KIND: Kind = Kind::Uint8;
+    #[inline(always)]
+    fn load(self) -> f32 {
+        f32::from(self)
+    }
+    #[inline(always)]
+    fn store(x: f32) -> Self {
+        x as Self
+    }
+}
+
 /// Running values of a reduction, so that it has no chain through every element.
 pub(super) const LANES: usize = 16;
 

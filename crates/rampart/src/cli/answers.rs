@@ -10,6 +10,9 @@ use {
     std::time::Instant,
 };
 
+/// Of the LPO paper, as the other defaults; an endpoint of others may refuse the setting.
+const USUAL_TOP_K: usize = 50;
+
 /// How a model is sampled; the defaults are those of the LPO paper (section 6).
 #[derive(clap::Args, Debug)]
 pub(crate) struct Sampling {
@@ -22,12 +25,19 @@ pub(crate) struct Sampling {
     /// Keeps the smallest set of tokens with this share of the probability.
     #[arg(long, default_value_t = 0.95)]
     pub(crate) top_p: f64,
-    /// Keeps this many tokens; 0 is off.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) top_k: usize,
+    /// Keeps this many tokens; 0 is off. 50 for a local model; an endpoint is told only what is given.
+    #[arg(long)]
+    pub(crate) top_k: Option<usize>,
     /// Seed of sampling.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+impl Sampling {
+    /// What a local model keeps.
+    pub(crate) fn top_k(&self) -> usize {
+        self.top_k.unwrap_or(USUAL_TOP_K)
+    }
 }
 
 #[cfg(feature = "torch")]
@@ -38,7 +48,7 @@ impl Sampling {
             samples,
             max_new_tokens: self.max_new_tokens,
             temperature: self.temperature,
-            top_k: self.top_k,
+            top_k: self.top_k(),
             top_p: self.top_p,
             stop,
             seed: self.seed,

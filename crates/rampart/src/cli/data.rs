@@ -1,5 +1,6 @@
 //! `rampart data ..`: making, checking and looking at training data.
 
+mod distill;
 mod expand;
 mod input;
 mod mask;
@@ -31,6 +32,8 @@ enum Command {
     Stats(stats::Args),
     /// Divides rows into train, val and test.
     Split(split::Args),
+    /// Makes pairs by asking a model.
+    Distill(Box<distill::Args>),
 }
 
 /// How an answer is printed.
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Mask(args) => mask::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Split(args) => split::run(args),
+        Command::Distill(args) => distill::run(args),
     }
 }
 

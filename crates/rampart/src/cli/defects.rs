@@ -25,7 +25,8 @@ pub(crate) fn caught(program: impl FnOnce() -> ExitCode) -> ExitCode {
     })
 }
 
-fn said(payload: &dyn Any) -> String {
+/// What a panic said.
+pub(crate) fn said(payload: &dyn Any) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason given".into())
 }

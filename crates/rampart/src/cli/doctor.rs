@@ -5,9 +5,11 @@ use anyhow::Result;
 use clap::ValueEnum;
 use judge::{
     analyzers::{self, Bandit, Settings},
+    languages,
     native::rules,
     sandbox::{Backend, Interpreter, Limits, Sandbox},
 };
+use lexicon::Language;
 use serde::Serialize;
 
 /// Says what this machine has, and what each absence costs.
@@ -73,13 +75,27 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(exit::CLEAN)
 }
 
+/// How many rules there are in which languages.
+fn own_rules() -> String {
+    let other: Vec<String> = Language::ALL
+        .iter()
+        .map(|language| {
+            let speaks = |d: &&languages::Described| d.languages.iter().any(|(l, _)| l == language);
+            (language, languages::described().iter().filter(speaks).count())
+        })
+        .filter(|(_, count)| *count > 0)
+        .map(|(language, count)| format!("{language} {count}"))
+        .collect();
+    format!("of our own, in process: python {}, {}", rules::ALL.len(), other.join(", "))
+}
+
 fn checks() -> Result<Vec<Check>> {
     let lessons = corpus::library::embedded()?;
     let python = surroundings::python();
     let interpreter = Interpreter::ask(&python).map_err(|e| e.to_string());
     let sandbox = Sandbox::detect(&python);
     let mut checks = vec![
-        Check::new("rules", Ok(format!("{} of our own, in process", rules::ALL.len())), ""),
+        Check::new("rules", Ok(own_rules()), ""),
         Check::new("lessons", Ok(format!("{}, inside this program", lessons.len())), ""),
         Check::new(
             "bandit",

@@ -4,8 +4,11 @@ use super::{exit, scan, terminal};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use corpus::{Kind, Lesson};
-use judge::native::{Rule, rules};
-use lexicon::Cwe;
+use judge::{
+    languages,
+    native::{Rule, rules},
+};
+use lexicon::{Cwe, Language};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -52,7 +55,7 @@ fn find<'a>(id: &str, lessons: &'a [Lesson]) -> Result<Subject<'a>> {
     if let Some(lesson) = lessons.iter().find(|l| l.id == id) {
         return Ok(Subject::Lesson(lesson));
     }
-    if let Some(rule) = rules::ALL.iter().find(|r| r.id == id) {
+    if let Some(rule) = languages::rule(id) {
         return Ok(Subject::Rule(rule));
     }
     if let Ok(cwe) = id.parse::<Cwe>() {
@@ -61,7 +64,7 @@ fn find<'a>(id: &str, lessons: &'a [Lesson]) -> Result<Subject<'a>> {
         }
         bail!("no lesson or rule is about {cwe}; `rampart explain` knows {}", known_cwes(lessons));
     }
-    let names = lessons.iter().map(|l| l.id.as_str()).chain(rules::ALL.iter().map(|r| r.id));
+    let names = lessons.iter().map(|l| l.id.as_str()).chain(every_rule().map(|r| r.id));
     let near = nearest(id, names);
     bail!("{id:?} is no lesson, rule or CWE{near}")
 }
@@ -72,7 +75,18 @@ fn teaching(cwe: Cwe, lessons: &[Lesson]) -> impl Iterator<Item = &Lesson> {
 }
 
 fn checking(cwe: Cwe) -> impl Iterator<Item = &'static Rule> {
-    rules::ALL.iter().copied().filter(move |r| r.cwe.contains(&cwe.0))
+    every_rule().filter(move |r| r.cwe.contains(&cwe.0))
+}
+
+/// The rules for Python, then those that other languages alone have.
+fn every_rule() -> impl Iterator<Item = &'static Rule> {
+    let python = |rule: &&'static Rule| rules::ALL.iter().any(|r| r.id == rule.id);
+    rules::ALL.iter().copied().chain(languages::described().iter().map(|d| d.rule).filter(move |r| !python(r)))
+}
+
+/// Languages other than Python that have the rule, and what it says there.
+fn elsewhere(rule: &Rule) -> &'static [(Language, String)] {
+    languages::described().iter().find(|d| d.rule.id == rule.id).map_or(&[], |d| d.languages.as_slice())
 }
 
 fn known_cwes(lessons: &[Lesson]) -> String {
@@ -117,8 +131,8 @@ type Bold<'a> = &'a dyn Fn(&str) -> String;
 /// A page for each of our rules among some findings, each once.
 pub(crate) fn pages(findings: &[lexicon::Finding], color: bool) -> Result<String> {
     let lessons = corpus::library::embedded()?;
-    let spoke = |rule: &&&Rule| findings.iter().any(|f| f.analyzer == judge::native::ANALYZER && f.rule == rule.id);
-    let pages = rules::ALL.iter().filter(spoke).map(|rule| full(&Subject::Rule(rule), &lessons, color));
+    let spoke = |rule: &&Rule| findings.iter().any(|f| f.analyzer == judge::native::ANALYZER && f.rule == rule.id);
+    let pages = every_rule().filter(spoke).map(|rule| full(&Subject::Rule(rule), &lessons, color));
     Ok(pages.map(|page| format!("\n{page}")).collect())
 }
 
@@ -149,6 +163,13 @@ fn rule_page(out: &mut String, rule: &Rule, lessons: &[Lesson], bold: Bold) -> s
     writeln!(out, "{}\n{}\n", bold("What it finds"), rule.what)?;
     writeln!(out, "{}\n{}\n", bold("Why that is bad"), rule.why)?;
     writeln!(out, "{}\n{}\n", bold("What to do"), rule.remedy)?;
+    let elsewhere = elsewhere(rule);
+    if !elsewhere.is_empty() {
+        let title = if rules::ALL.iter().any(|r| r.id == rule.id) { "In other languages" } else { "Languages" };
+        writeln!(out, "{}", bold(title))?;
+        elsewhere.iter().try_for_each(|(language, remedy)| writeln!(out, "- {language}: {remedy}"))?;
+        writeln!(out)?;
+    }
     let bandit = judge::analyzers::tests_of(rule.id);
     if !bandit.is_empty() {
         writeln!(out, "{}\n{}\n", bold("Bandit's tests for it"), bandit.join(", "))?;
@@ -243,6 +264,7 @@ fn rule_value(rule: &Rule, lessons: &[Lesson]) -> Value {
         "what": rule.what,
         "why": rule.why,
         "remedy": rule.remedy,
+        "languages": elsewhere(rule).iter().map(|(language, remedy)| json!({ "language": language, "remedy": remedy })).collect::<Vec<_>>(),
         "lessons": related(rule, lessons).iter().map(|l| &l.id).collect::<Vec<_>>(),
     })
 }
@@ -254,7 +276,7 @@ mod tests {
     #[test]
     fn everything_has_a_page() -> Result<()> {
         let lessons = corpus::library::embedded()?;
-        let ids = lessons.iter().map(|l| l.id.clone()).chain(rules::ALL.iter().map(|r| r.id.to_owned()));
+        let ids = lessons.iter().map(|l| l.id.clone()).chain(every_rule().map(|r| r.id.to_owned()));
         let cwes = lessons.iter().flat_map(|l| l.cwe.iter().map(ToString::to_string));
         for id in ids.chain(cwes) {
             let subject = find(&id, &lessons)?;

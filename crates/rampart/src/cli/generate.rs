@@ -1,24 +1,30 @@
 //! `rampart generate`.
 
-use super::{
-    answers::{self, Sampling},
-    exit, terminal,
-};
-use anyhow::{Context, Result};
-use lexicon::{Prompt, jsonl};
-use models::{Compute, DeviceKind, Model, Precision, SamplingParams};
+use super::{answers::Sampling, endpoint, exit, terminal};
+use anyhow::{Context, Result, ensure};
+use lexicon::{FinishReason, Prompt, jsonl};
+use serde::Serialize;
 use std::path::PathBuf;
+use writer::{Ask, Parameters, Provenance, Question};
+#[cfg(feature = "torch")]
+use {
+    super::answers,
+    models::{Compute, DeviceKind, Model, Precision, SamplingParams},
+};
 
-/// Samples answers to prompts.
+/// Samples answers to prompts, from a model here or an endpoint.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  rampart generate --model models/tiny --prompts prompts.jsonl --samples 5 --temperature 0.4 --out samples.jsonl")]
+  rampart generate --model models/tiny --prompts prompts.jsonl --samples 5 --temperature 0.4 --out samples.jsonl
+  rampart generate --endpoint http://127.0.0.1:8000/v1 --model tiny --prompts prompts.jsonl --out samples.jsonl
+  RAMPART_ENDPOINT_KEY=... rampart generate --endpoint https://api.example.com/v1 --api chat --model large \\
+      --price-prompt 0.5 --price-completion 1.5 --money-budget 2 --dry-run --prompts prompts.jsonl --out samples.jsonl")]
 pub(crate) struct Args {
-    /// Hugging Face folder.
+    /// Hugging Face folder; with --endpoint, the model's name there.
     #[arg(long)]
     model: PathBuf,
     /// PEFT folder on top of it.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "endpoint")]
     adapter: Option<PathBuf>,
     /// Prompts, JSON Lines: {"format":1,"id","prompt"}.
     #[arg(long)]
@@ -26,7 +32,7 @@ pub(crate) struct Args {
     /// Samples of each prompt.
     #[arg(long, default_value_t = 1)]
     samples: usize,
-    /// File to write, JSON Lines.
+    /// File to write, JSON Lines; from an endpoint, every line says where it came from ("provenance").
     #[arg(long)]
     out: PathBuf,
     #[command(flatten)]
@@ -34,27 +40,111 @@ pub(crate) struct Args {
     /// Text that ends an answer; may be given several times.
     #[arg(long)]
     stop: Vec<String>,
-    /// Kind of matrix products: auto, f32 or bf16.
-    #[arg(long, default_value = "auto", value_parser = precision)]
+    /// Kind of matrix products: auto, f32 or bf16; nf4 keeps the weights in four bits.
+    #[cfg(feature = "torch")]
+    #[arg(long, default_value = "auto", value_parser = precision, conflicts_with = "endpoint")]
     dtype: Precision,
     /// Goes on past the end-of-sequence token.
-    #[arg(long)]
+    #[cfg(feature = "torch")]
+    #[arg(long, conflicts_with = "endpoint")]
     ignore_eos: bool,
+    #[command(flatten)]
+    endpoint: endpoint::Options,
 }
 
 /// Reads a precision.
+#[cfg(feature = "torch")]
 pub(crate) fn precision(text: &str) -> Result<Precision, String> {
     match text {
         "auto" => Ok(Precision::Auto),
         "f32" => Ok(Precision::F32),
         "bf16" => Ok(Precision::Bf16),
-        other => Err(format!("{other:?} is not auto, f32 or bf16")),
+        "nf4" => Ok(Precision::Nf4),
+        other => Err(format!("{other:?} is not auto, f32, bf16 or nf4")),
     }
 }
 
+/// A sample ([`lexicon::Sample`]) that says where it came from.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Row<'a> {
+    format: u32,
+    prompt_id: &'a str,
+    index: usize,
+    text: String,
+    code: String,
+    finish_reason: FinishReason,
+    provenance: Provenance,
+}
+
+/// Answers of a run at most: beyond it a wrong number is likelier than a wish.
+const MOST_ANSWERS: usize = 10_000_000;
+
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let prompts: Vec<Prompt> = jsonl::read(&args.prompts)?;
-    anyhow::ensure!(!prompts.is_empty(), "{}: no prompt in it", args.prompts.display());
+    ensure!(!prompts.is_empty(), "{}: no prompt in it", args.prompts.display());
+    match &args.endpoint.endpoint {
+        Some(url) => from_endpoint(args, url, &prompts)?,
+        None => from_model(args, &prompts)?,
+    }
+    Ok(exit::CLEAN)
+}
+
+fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
+    let (s, name) = (&args.sampling, args.model.to_str().context("--model is not text")?);
+    ensure!(
+        s.temperature.is_finite() && s.temperature >= 0.0,
+        "temperature {} is not a number from 0 up",
+        s.temperature
+    );
+    ensure!(s.top_p > 0.0 && s.top_p <= 1.0, "top-p {} is not in (0, 1]", s.top_p);
+    let answers = prompts.len().saturating_mul(args.samples);
+    ensure!(answers > 0 && s.max_new_tokens > 0, "--samples and --max-new-tokens must be at least 1");
+    ensure!(answers <= MOST_ANSWERS, "{answers} answers are above {MOST_ANSWERS}");
+    let endpoint = args.endpoint.open(url, name, &args.out)?;
+    let parameters = Parameters {
+        max_tokens: s.max_new_tokens,
+        temperature: s.temperature,
+        top_p: s.top_p,
+        top_k: s.top_k.unwrap_or(0),
+        stop: args.stop.clone(),
+        seed: s.seed,
+    };
+    let ask = |prompt: &Prompt, sample| Ask {
+        question: Question::Text(prompt.prompt.clone()),
+        parameters: parameters.clone(),
+        sample,
+        expect: None,
+    };
+    let asks: Vec<Ask> = prompts.iter().flat_map(|p| (0..args.samples).map(move |i| ask(p, i))).collect();
+    if args.endpoint.dry_run {
+        return endpoint::print_estimate(&endpoint, &asks);
+    }
+    let replies = endpoint::ask_all(&endpoint, &asks, "")?;
+    let rows: Vec<Row> = replies
+        .into_iter()
+        .enumerate()
+        .map(|(i, reply)| Row {
+            format: lexicon::FORMAT,
+            prompt_id: &prompts[i / args.samples].id,
+            index: i % args.samples,
+            code: corpus::template::extract(&reply.text),
+            text: reply.text,
+            finish_reason: reply.finish,
+            provenance: reply.provenance,
+        })
+        .collect();
+    jsonl::write(&args.out, &rows).context("samples")?;
+    terminal::answer(args.out.display())
+}
+
+#[cfg(not(feature = "torch"))]
+fn from_model(_: &Args, _: &[Prompt]) -> Result<()> {
+    anyhow::bail!("this build has no libtorch and cannot run a model: ask one with --endpoint URL")
+}
+
+#[cfg(feature = "torch")]
+fn from_model(args: &Args, prompts: &[Prompt]) -> Result<()> {
     let compute = Compute::choose(DeviceKind::Auto, args.dtype)?;
     let mut model = Model::load(&args.model, compute)?;
     if let Some(adapter) = &args.adapter {
@@ -64,13 +154,12 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let params =
         SamplingParams { ignore_eos: args.ignore_eos, ..args.sampling.params(args.samples, args.stop.clone()) };
     let started = std::time::Instant::now();
-    let (samples, tokens) = answers::sample(&model, &prompts, &params, "")?;
+    let (samples, tokens) = answers::sample(&model, prompts, &params, "")?;
     jsonl::write(&args.out, &samples).context("samples")?;
     terminal::say(&format!(
         "{} samples, {tokens} tokens, {:.0} tokens/s",
         samples.len(),
         tokens as f64 / started.elapsed().as_secs_f64()
     ));
-    terminal::answer(args.out.display())?;
-    Ok(exit::CLEAN)
+    terminal::answer(args.out.display())
 }

@@ -3,20 +3,21 @@
 mod answers;
 mod compare;
 mod data;
-mod defects;
+pub(crate) mod defects;
 #[cfg(feature = "torch")]
 mod demo;
 mod doctor;
+mod endpoint;
 mod eval;
 #[cfg(feature = "torch")]
 mod experiment;
 mod explain;
-#[cfg(feature = "torch")]
 mod generate;
 #[cfg(feature = "torch")]
 mod merge;
 mod scan;
 #[cfg(feature = "torch")]
+mod serve;
 mod stop;
 mod suites;
 mod surroundings;
@@ -75,9 +76,11 @@ enum Command {
     /// Adds an adapter into a model's weights.
     #[cfg(feature = "torch")]
     Merge(merge::Args),
-    /// Samples answers to prompts.
-    #[cfg(feature = "torch")]
+    /// Samples answers to prompts, from a model here or an endpoint.
     Generate(generate::Args),
+    /// Serves a model over HTTP, compatible with OpenAI's clients.
+    #[cfg(feature = "torch")]
+    Serve(serve::Args),
 }
 
 /// Runs the program's arguments.
@@ -110,8 +113,9 @@ fn answer() -> ExitCode {
         Command::Train(args) => train::run(&args),
         #[cfg(feature = "torch")]
         Command::Merge(args) => merge::run(&args),
-        #[cfg(feature = "torch")]
         Command::Generate(args) => generate::run(&args),
+        #[cfg(feature = "torch")]
+        Command::Serve(args) => serve::run(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

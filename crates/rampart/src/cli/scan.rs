@@ -4,6 +4,7 @@ mod baseline;
 mod changes;
 mod config;
 mod files;
+mod rules;
 
 use super::{exit, explain, surroundings, terminal};
 use anyhow::{Context, Result, bail};
@@ -12,15 +13,15 @@ use config::Configs;
 use files::{decode, files, read};
 use judge::{
     analyzers::{self, Analyzer, File, Settings, reports},
-    native,
+    languages, native,
     output::{self, Format, Invalid, ScanReport, Skipped, Sources},
-    python,
 };
 use lexicon::{Finding, Language, Severity};
 use std::{
     collections::{BTreeSet, HashMap},
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Files that are read and looked at together: enough for every processor, few enough that memory does not grow with the
@@ -29,7 +30,7 @@ const CHUNK: usize = 1_024;
 
 /// Looks for weaknesses in code. Nothing is run.
 ///
-/// Exits with 0 where nothing was found, 1 where there are findings or files that are not Python, 2 where we failed or an
+/// Exits with 0 where nothing was found, 1 where there are findings or files that are not valid in their language, 2 where we failed or an
 /// analyzer did not look at a file. A finding is silenced by a comment on its line: `# rampart: ignore[RULE]`, or `# nosec`;
 /// for a folder by `ignore = ["RULE", "CWE-79"]` in its .rampart.toml, which knows `exclude` and `min-severity` too.
 #[derive(clap::Args, Debug)]
@@ -38,6 +39,7 @@ const CHUNK: usize = 1_024;
   rampart scan app.py tests --analyzer native,bandit
   rampart scan . --diff origin/main --output-format github
   rampart scan . --write-baseline known.json; rampart scan . --baseline known.json
+  rampart scan . --rules our-rules
   rampart scan . --output-format sarif > rampart.sarif
   git show HEAD:app.py | rampart scan - --stdin-filename app.py")]
 pub(crate) struct Args {
@@ -58,6 +60,9 @@ pub(crate) struct Args {
     /// The bandit program; by default that of .venv, then of PATH.
     #[arg(long, value_name = "PROGRAM")]
     bandit: Option<PathBuf>,
+    /// Rules to add to our own: a file or a folder of them in YAML, in ast-grep's form (docs/languages.md). May be given again.
+    #[arg(long, value_name = "PATH")]
+    rules: Vec<PathBuf>,
     /// Rules for semgrep, a file or a folder: it has none of its own offline.
     #[arg(long, value_name = "PATH")]
     semgrep_rules: Option<PathBuf>,
@@ -104,7 +109,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     if args.explain && !matches!(args.output_format, Format::Full | Format::Concise) {
         bail!("--explain is for people: it goes with the formats full and concise");
     }
+    let mut configs = Configs::default();
     let settings = Settings {
+        rules: rules::given(&args.rules, &args.paths, &mut configs)?.map(Arc::new),
         bandit: args.bandit.clone(),
         folders: surroundings::folders(),
         min_severity: args.min_severity,
@@ -124,7 +131,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     languages.dedup();
     let changes = args.diff.as_deref().map(Changes::since).transpose()?;
 
-    let mut configs = Configs::default();
     let mut found = Found::default();
     let mut chunk = Vec::with_capacity(CHUNK);
     let mut bar = None;
@@ -150,7 +156,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         bar.finish_and_clear();
     }
     if found.files == 0 && args.report.is_empty() {
-        terminal::say(if changes.is_some() { "no file has changed" } else { "no Python file there" });
+        terminal::say(if changes.is_some() {
+            "no file has changed"
+        } else {
+            "no file there in a language that the analyzers read"
+        });
     }
     given(args, &mut found)?;
     if let Some(changes) = &changes {
@@ -179,15 +189,20 @@ fn look(
     let mut findings = Vec::new();
     let mut broken = BTreeSet::new();
     let mut invalid = |name: &'_ str, source: &str| {
-        if let Err(error) = python::parse(source) {
-            found.invalid.push(Invalid::new(name, &error));
+        match languages::check_file(name, source) {
+            Err(error) => found.invalid.push(Invalid::new(name, &error)),
+            // Valid, and yet it was not looked at.
+            Ok(()) => found.skipped.push(Skipped {
+                path: name.to_owned(),
+                analyzer: native::ANALYZER,
+                message: "it is nested too deep".to_owned(),
+            }),
         }
     };
     // Our own rules parse every file and read what can be made of one that does not, so they tell which are valid.
     let own = analyzers.iter().find(|a| a.name() == native::ANALYZER);
-    let python = || texts.iter().filter(|(name, _)| language(name) == Language::Python);
     if let Some(own) = own {
-        let files: Vec<File> = python().map(|(path, source)| File { path, source }).collect();
+        let files: Vec<File> = texts.iter().map(|(path, source)| File { path, source }).collect();
         for (file, scanned) in files.iter().zip(own.scan(&files)?) {
             findings.extend(scanned.findings);
             if scanned.skipped.is_some() {
@@ -196,7 +211,7 @@ fn look(
             }
         }
     } else {
-        for (name, source) in python().filter(|(_, source)| python::parse(source).is_err()) {
+        for (name, source) in texts.iter().filter(|(name, source)| languages::check_file(name, source).is_err()) {
             invalid(name, source);
             broken.insert(name.as_str());
         }

@@ -2,13 +2,16 @@
 
 use super::document::{Document, Insertion};
 use corpus::{Kind, Lesson};
-use judge::native::{self, Rule, rules};
-use lexicon::{Cwe, Finding, LineIndex, Position, Severity};
+use judge::{
+    languages::{self, Dialect, scan_file},
+    native::{self, Rule},
+};
+use lexicon::{Cwe, Finding, Language, LineIndex, Position, Severity};
 use serde_json::{Value, json};
 
 /// Findings in a document; a file that does not parse gives those in what can be made of it.
 pub(super) fn findings(document: &Document) -> Vec<Finding> {
-    native::scan("buffer", &document.text).findings
+    scan_file(&document.name, &document.text, None).findings
 }
 
 /// Findings in a text that was put in, judged alone: an assistant's suggestion need not wait for the rest of the file, and is
@@ -31,7 +34,7 @@ pub(super) fn findings_of(document: &Document, put: &Insertion) -> Vec<Finding> 
         let before = if at.line == 1 { first.column - 1 } else { 0 };
         Position { line: at.line + first.line - 1, column: at.column + taken + before }
     };
-    let mut findings = native::scan("buffer", &alone).findings;
+    let mut findings = scan_file(&document.name, &alone, None).findings;
     for finding in &mut findings {
         (finding.start, finding.end) = (moved(finding.start), moved(finding.end));
     }
@@ -39,7 +42,12 @@ pub(super) fn findings_of(document: &Document, put: &Insertion) -> Vec<Finding> 
 }
 
 fn rule(finding: &Finding) -> Option<&'static Rule> {
-    rules::ALL.iter().copied().find(|r| r.id == finding.rule)
+    languages::rule(&finding.rule)
+}
+
+/// The language of a file.
+fn language(document: &Document) -> Language {
+    Dialect::of(&document.name).map_or(Language::Python, Dialect::language)
 }
 
 fn range(document: &Document, lines: &LineIndex, finding: &Finding) -> Value {
@@ -83,9 +91,13 @@ pub(super) fn hover(document: &Document, findings: &[Finding], lessons: &[Lesson
             "\n**How models get it wrong.** {}\n",
             lesson.habit.split_whitespace().collect::<Vec<_>>().join(" ")
         ));
-        text.push_str(&format!("\n**Instead:** {}\n\n```python\n{}```\n", rule.remedy, lesson.variant(0).secure));
+        text.push_str(&format!("\n**Instead:** {}\n", finding.message));
+        // Lessons are in Python.
+        if language(document) == Language::Python {
+            text.push_str(&format!("\n```python\n{}```\n", lesson.variant(0).secure));
+        }
     } else {
-        text.push_str(&format!("\n**Instead:** {}\n", rule.remedy));
+        text.push_str(&format!("\n**Instead:** {}\n", finding.message));
     }
     let number = rule.cwe.first().copied().unwrap_or_default();
     text.push_str(&format!(
@@ -131,7 +143,8 @@ pub(super) fn actions(uri: &str, document: &Document, findings: &[Finding], star
         if !line.trim_end().ends_with('\\') {
             let column = line.trim_end().chars().count() + 1;
             let place = document.position(&lines, Position { line: finding.end.line, column });
-            let edit = json!({ "range": { "start": place, "end": place }, "newText": format!("  # rampart: ignore[{}]", finding.rule) });
+            let sign = if matches!(language(document), Language::Python | Language::Ruby) { "#" } else { "//" };
+            let edit = json!({ "range": { "start": place, "end": place }, "newText": format!("  {sign} rampart: ignore[{}]", finding.rule) });
             actions.push(action(format!("Ignore {} on this line", finding.rule), edit, false));
         }
     }

@@ -32,6 +32,8 @@ impl Encoding {
 /// A file in the editor.
 #[derive(Debug)]
 pub(super) struct Document {
+    /// Its address; the ending says the language.
+    pub(super) name: String,
     pub(super) text: String,
     pub(super) version: i64,
     pub(super) encoding: Encoding,
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     fn document(text: &str, encoding: Encoding) -> Document {
-        Document { text: text.to_owned(), version: 1, encoding }
+        Document { name: "a.py".to_owned(), text: text.to_owned(), version: 1, encoding }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::cli::{exit, terminal};
 use anyhow::{Context, Result};
 use corpus::Lesson;
 use document::{Document, Encoding};
+use judge::languages::Dialect;
 use lexicon::Finding;
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response};
 use serde_json::{Value, json};
@@ -117,7 +118,8 @@ impl Server {
             "textDocument/didOpen" => {
                 let text = file["text"].as_str().unwrap_or_default().to_owned();
                 let version = file["version"].as_i64().unwrap_or(0);
-                self.documents.insert(uri.clone(), Document { text, version, encoding: self.encoding });
+                let name = named(&uri, file["languageId"].as_str().unwrap_or_default());
+                self.documents.insert(uri.clone(), Document { name, text, version, encoding: self.encoding });
                 self.publish(&uri, None, send)
             }
             "textDocument/didChange" => {
@@ -157,4 +159,18 @@ impl Server {
         let parameters = json!({ "uri": uri, "version": document.version, "diagnostics": diagnostics });
         send("textDocument/publishDiagnostics", parameters)
     }
+}
+
+/// A name whose ending says the language: a file's own, else what the client says it is.
+fn named(uri: &str, language: &str) -> String {
+    let ending = match language {
+        _ if Dialect::of(uri).is_some() => return uri.to_owned(),
+        "typescriptreact" => "tsx",
+        "javascriptreact" | "javascript" => "js",
+        "typescript" => "ts",
+        "ruby" => "rb",
+        "go" | "java" | "c" | "cpp" => language,
+        _ => "py",
+    };
+    format!("{uri}.{ending}")
 }

@@ -85,7 +85,12 @@ fn bad_configurations_end_in_one_message() -> Outcome {
     let bench = Bench::new()?;
     let config = bench.config(Run::LPO)?;
     let text = std::fs::read_to_string(bench.path(&config))?;
-    let cases: [(&str, &str, &[&str]); 8] = [
+    let cases: [(&str, &str, &[&str]); 9] = [
+        (
+            "dtype = \"f32\"\nadapter = ",
+            "dtype = \"nf4\"\nadapter = { kind = \"none\" } #",
+            &["bad.toml", "it needs an adapter"],
+        ),
         ("batch = 5", "bach = 5", &["bad.toml", "`bach`", "did you mean `batch`?"]),
         ("[checkpoint]", "[chekpoint]", &["bad.toml", "did you mean `checkpoint`?"]),
         ("kind = \"lpo\"", "kind = \"lop\"", &["bad.toml", "did you mean `lpo`?"]),

@@ -10,5 +10,6 @@ mod bad_input;
 mod bench;
 mod full_disk;
 mod hostile;
+mod memory;
 mod ranks;
 mod resume;

@@ -197,6 +197,7 @@ fn driver(language: Language, test: &str) -> String {
         Language::C => ("main.c", "gcc", &[&["gcc", "-w", "-o", "main", "main.c", "-lm"], &["./main"]]),
         Language::Cpp => ("main.cpp", "g++", &[&["g++", "-std=c++17", "-w", "-o", "main", "main.cpp"], &["./main"]]),
         Language::Python => ("main.py", "python3", &[&["python3", "main.py"]]),
+        Language::TypeScript => ("main.ts", "ts-node", &[&["ts-node", "main.ts"]]),
     };
     // Upstream's JavaScript tests ask lodash for equality alone.
     let lodash = if language == Language::JavaScript {

@@ -20,7 +20,7 @@ pub(super) fn sampling(args: &Args, asked: &[Asked]) -> Result<SamplingRecord> {
         max_new_tokens: s.max_new_tokens,
         temperature: s.temperature,
         top_p: s.top_p,
-        top_k: s.top_k,
+        top_k: s.top_k(),
         seed: s.seed,
     };
     if !args.published {

@@ -16,7 +16,7 @@ use std::{
 const NAME: &str = ".rampart.toml";
 
 /// Keys of the file.
-const KEYS: &[&str] = &["format", "ignore", "exclude", "min-severity"];
+const KEYS: &[&str] = &["format", "ignore", "exclude", "min-severity", "rules"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -28,6 +28,8 @@ struct Keys {
     exclude: Vec<String>,
     /// Least severity that is reported.
     min_severity: Option<Severity>,
+    /// Files and folders of further rules, beside this file.
+    rules: Vec<PathBuf>,
 }
 
 /// What holds in a folder.
@@ -36,6 +38,7 @@ pub(super) struct Folder {
     ignore: Vec<String>,
     exclude: Option<Gitignore>,
     min_severity: Option<Severity>,
+    rules: Vec<PathBuf>,
     above: Option<Rc<Folder>>,
 }
 
@@ -97,12 +100,18 @@ fn read(file: &Path, folder: &Path, above: Option<Rc<Folder>>) -> Result<Folder>
         Some(patterns.build().with_context(|| format!("{}: exclude", file.display()))?)
     };
     let ignore = keys.ignore.iter().map(|name| name.trim().to_lowercase()).collect();
-    Ok(Folder { ignore, exclude, min_severity: keys.min_severity, above })
+    let rules = keys.rules.iter().map(|path| folder.join(path)).collect();
+    Ok(Folder { ignore, exclude, min_severity: keys.min_severity, rules, above })
 }
 
 impl Folder {
     fn chain(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |folder| folder.above.as_deref())
+    }
+
+    /// Further rules, those of the folders above included.
+    pub(super) fn rules(&self) -> impl Iterator<Item = PathBuf> {
+        self.chain().flat_map(|f| f.rules.iter().cloned())
     }
 
     /// Whether a file is left out.

@@ -4,6 +4,7 @@ mod data;
 mod judging;
 mod record;
 mod rejudge;
+#[cfg(feature = "torch")]
 mod writing;
 
 pub(crate) use data::folder as data_folder;
@@ -221,6 +222,7 @@ pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
         record.write(&out)?;
         let samples = answers(&record, subject, args, &asking, &prompts, &tasks, &out)?;
         let (run, said) = conclude(record, &out, &asked, &prompts, samples, &judge, started)?;
+        #[cfg(feature = "torch")]
         writing::finish(&out);
         runs.push((run, out));
         notes.extend(said);

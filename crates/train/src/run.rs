@@ -198,9 +198,9 @@ pub fn run(
             state.stale = if better { 0 } else { state.stale + 1 };
             enough = patience > 0 && state.stale >= patience;
         }
-        observer.stepped(&metrics);
         let Some(log) = &mut log else { continue };
         log.push(&metrics)?;
+        observer.stepped(&metrics);
         if config.checkpoint.every > 0 && state.step.is_multiple_of(config.checkpoint.every) && state.step < steps {
             log.sync()?;
             checkpoint::save(&config.output, &state, &optimizer, config.checkpoint.keep)?;

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use corpus::Template;
-use models::{DeviceKind, LoraConfig, Precision};
+use models::{DeviceKind, LoraConfig, Precision, Products};
 use objectives::Objective;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -305,6 +305,28 @@ pub struct DeviceConfig {
     pub kind: Device,
     /// Keeps the input of every block alone and runs blocks again on the way back: less memory, a third more products.
     pub recompute: bool,
+    /// How exact products of f32 are.
+    pub matmul_precision: MatmulPrecision,
+}
+
+/// How exact products of f32 are, by the names PyTorch gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatmulPrecision {
+    /// 16 bits of the significand, twice as fast where the processor has bf16 tiles (AMX); elsewhere as `highest`.
+    #[default]
+    High,
+    /// All 24 bits.
+    Highest,
+}
+
+impl From<MatmulPrecision> for Products {
+    fn from(precision: MatmulPrecision) -> Self {
+        match precision {
+            MatmulPrecision::High => Self::High,
+            MatmulPrecision::Highest => Self::Highest,
+        }
+    }
 }
 
 /// Which device.

@@ -73,7 +73,9 @@ pub fn run(
     if !resume {
         checkpoint::begin(&config.output)?;
     }
-    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?.at(ranks.local());
+    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?
+        .with(config.device.matmul_precision.into())
+        .at(ranks.local());
     let mut model = if config.model.from_scratch {
         Model::random(&config.model.path, compute, config.seed)?
     } else {

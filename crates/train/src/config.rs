@@ -369,13 +369,21 @@ impl Default for CheckpointConfig {
 }
 
 /// The `[evaluation]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EvaluationConfig {
     /// Steps between evaluations of `data.eval`; 0 is off.
     pub every: usize,
     /// Ends training after this many evaluations without a better loss; 0 never does.
     pub patience: usize,
+    /// Writes the weights of the lowest loss so far to `OUT/best`.
+    pub keep_best: bool,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self { every: 0, patience: 0, keep_best: true }
+    }
 }
 
 impl Config {

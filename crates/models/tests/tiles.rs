@@ -49,8 +49,9 @@ fn run(family: &str, precision: Precision, products: Products, whole: bool) -> (
     let weights: Vec<f64> = (0..labels.len()).map(|i| (i as f64 * 0.7).sin() / 100.0).collect();
     let head = Head::new(&model.decoder);
     let tape = model.decoder.record(&packed);
-    let logps = head.log_probs(&tape.hidden, &labels);
-    let gradient = head.backward(&tape.hidden, &labels, &weights);
+    let (logps, kept) = head.log_probs_keeping(&tape.hidden, &labels);
+    assert!(kept.is_some(), "a few hundred labels");
+    let gradient = head.backward(&tape.hidden, &labels, &weights, kept);
     model.decoder.backward(&packed, tape, gradient);
     (logps, model.decoder.trainable().into_iter().map(|(name, t)| (name, t.grad())).collect())
 }

@@ -191,6 +191,9 @@ fn hostile_repositories_are_told_or_counted() -> Outcome {
     };
     let (weak, mended) = (WEAK.as_bytes().to_vec(), MENDED.as_bytes().to_vec());
     assert_eq!(sides("a.py", weak.clone(), mended.clone())?, []);
+    // Another shell is no fix; a weakness of the family as bad is none either.
+    let shell = b"import subprocess\n\ndef f(x):\n    subprocess.run('ls ' + x, shell=True)\n".to_vec();
+    assert_eq!(sides("a.py", weak.clone(), shell)?, [Reject::StillFlagged]);
     assert_eq!(sides("a.py", weak.clone(), vec![0xff, b'\n'])?, [Reject::NotText]);
     assert_eq!(sides("a.py", vec![0; 10], mended.clone())?, [Reject::NotText]);
     assert_eq!(sides("a.py", weak.clone(), vec![b'#'; 1 << 20])?, [Reject::TooLargeFile]);

@@ -67,11 +67,22 @@ pub fn pairs(
     let findings = |side: usize| judged.iter().flat_map(move |s| s[side].verdict.findings.iter());
     let of = |cwe: Cwe| move |f: &&Finding| f.cwe.iter().any(|c| c.kin(cwe));
     let here: Vec<Cwe> = candidate.suspects.iter().map(|s| s.cwe).filter(|&c| findings(0).any(|f| of(c)(&f))).collect();
-    let fixed: Vec<Cwe> = here.iter().copied().filter(|&c| !findings(1).any(|f| of(c)(&f))).collect();
+    // Families of weaknesses are wide: a list of arguments that replaces a shell may still smuggle an option. Such a lesser finding
+    // does not undo the fix; the same rule, the same weakness or anything as bad does.
+    let still = |cwe: Cwe| {
+        let worst = findings(0).filter(of(cwe)).map(|f| f.severity).max();
+        findings(1).filter(of(cwe)).find(|after| {
+            let same = |b: &Finding| {
+                (&b.analyzer, &b.rule) == (&after.analyzer, &after.rule) || b.cwe.first() == after.cwe.first()
+            };
+            Some(after.severity) >= worst || findings(0).filter(of(cwe)).any(same)
+        })
+    };
+    let fixed: Vec<Cwe> = here.iter().copied().filter(|&c| still(c).is_none()).collect();
     let told = |f: &Finding| format!("{}:{} {}", f.path, f.start.line, f.rule);
     if fixed.is_empty() {
         if let Some(&cwe) = here.first() {
-            return Err((Reject::StillFlagged, findings(1).find(of(cwe)).map(told).unwrap_or_default()));
+            return Err((Reject::StillFlagged, still(cwe).map(told).unwrap_or_default()));
         }
         let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
         findings(1).for_each(|f| *rules.entry(&f.rule).or_default() += 1);
@@ -84,7 +95,9 @@ pub fn pairs(
         });
         return Err(gone.next().map_or((Reject::CleanBefore, String::new()), |f| (Reject::OtherType, told(f))));
     }
-    let mut out = Vec::new();
+    let residual: BTreeSet<String> =
+        fixed.iter().flat_map(|&c| findings(1).filter(of(c))).map(|f| format!("{}/{}", f.analyzer, f.rule)).collect();
+    let mut out: Vec<Pair> = Vec::new();
     // The last reason is the one that most was tried for.
     let mut why = (Reject::NoFunction, String::new());
     for (file, sides) in candidate.files.iter().zip(judged) {
@@ -109,6 +122,10 @@ pub fn pairs(
                 None => why = (Reject::Hint, before.name.clone()),
             }
         }
+    }
+    if !residual.is_empty() {
+        let residual = residual.into_iter().collect::<Vec<_>>().join(", ");
+        out.iter_mut().for_each(|p| drop(p.origin.extra.insert("residual".to_owned(), residual.clone())));
     }
     if out.is_empty() { Err(why) } else { Ok(out) }
 }

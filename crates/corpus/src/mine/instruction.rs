@@ -56,11 +56,13 @@ pub fn of_function(
     Some(if doc.is_empty() || hints(&doc) { task } else { format!("{task} {doc}") })
 }
 
-/// The first sentence of a text; nothing where it is long.
+/// The first sentence of a text; nothing where it is long or a single word.
 fn sentence(text: &str) -> String {
     let end = text.match_indices(['.', '!', '?']).map(|(at, _)| at + 1).find(|&end| {
         let rest = &text[end..];
-        rest.is_empty() || rest.starts_with(char::is_whitespace)
+        // After an abbreviation the sentence goes on in small letters.
+        let next = rest.trim_start().chars().next();
+        rest.is_empty() || rest.starts_with(char::is_whitespace) && next.is_none_or(|c| !c.is_lowercase())
     });
     let first = text[..end.unwrap_or(text.len())].trim();
     let words = first.split_whitespace().count();

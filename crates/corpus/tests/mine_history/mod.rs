@@ -14,11 +14,11 @@ use gix::{
 use std::{collections::BTreeMap, path::Path};
 use templates::{ALL, Template, comment, plain};
 
-pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// What looks like a fix and is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Decoy {
+pub(crate) enum Decoy {
     CommentOnly,
     WhiteSpace,
     TooLarge,
@@ -61,17 +61,17 @@ const DECOYS: [Decoy; 16] = {
 
 /// What a history holds.
 #[derive(Debug, Default)]
-pub struct Truth {
-    pub fixes: BTreeMap<String, &'static str>,
-    pub decoys: BTreeMap<String, Decoy>,
-    pub commits: usize,
+pub(crate) struct Truth {
+    pub(crate) fixes: BTreeMap<String, &'static str>,
+    pub(crate) decoys: BTreeMap<String, Decoy>,
+    pub(crate) commits: usize,
 }
 
 /// Numbers that the seed decides.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -81,22 +81,22 @@ impl Dice {
 }
 
 /// Writes commits one after another; a tree is folders of files.
-pub struct History {
-    pub repository: gix::Repository,
-    pub files: BTreeMap<String, BTreeMap<String, ObjectId>>,
+pub(crate) struct History {
+    pub(crate) repository: gix::Repository,
+    pub(crate) files: BTreeMap<String, BTreeMap<String, ObjectId>>,
     folders: BTreeMap<String, ObjectId>,
-    pub tip: Option<ObjectId>,
-    pub commits: usize,
+    pub(crate) tip: Option<ObjectId>,
+    pub(crate) commits: usize,
 }
 
 impl History {
-    pub fn new(path: &Path) -> Outcome<Self> {
+    pub(crate) fn new(path: &Path) -> Outcome<Self> {
         let repository = gix::init(path)?;
         Ok(Self { repository, files: BTreeMap::new(), folders: BTreeMap::new(), tip: None, commits: 0 })
     }
 
     /// Sets or removes a file; its folder has one level, or none.
-    pub fn set(&mut self, path: &str, bytes: Option<&[u8]>) -> Outcome {
+    pub(crate) fn set(&mut self, path: &str, bytes: Option<&[u8]>) -> Outcome {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let files = self.files.entry(folder.to_owned()).or_default();
         match bytes {
@@ -107,13 +107,7 @@ impl History {
         Ok(())
     }
 
-    pub fn read(&self, path: &str) -> Outcome<String> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let id = self.files.get(folder).and_then(|f| f.get(name)).ok_or("no such file")?;
-        Ok(String::from_utf8(self.repository.find_blob(*id)?.data.clone())?)
-    }
-
-    pub fn tree(&mut self) -> Outcome<ObjectId> {
+    pub(crate) fn tree(&mut self) -> Outcome<ObjectId> {
         let mut root = Vec::new();
         for (folder, files) in &self.files {
             let entries = files.iter().map(|(name, id)| entry(name, *id, EntryKind::Blob));
@@ -140,7 +134,7 @@ impl History {
         Ok(self.repository.write_object(Tree { entries: root })?.detach())
     }
 
-    pub fn commit(&mut self, message: &str, parents: &[ObjectId]) -> Outcome<ObjectId> {
+    pub(crate) fn commit(&mut self, message: &str, parents: &[ObjectId]) -> Outcome<ObjectId> {
         let tree = self.tree()?;
         let time = Time { seconds: 1_600_000_000 + 60 * self.commits as i64, offset: 0 };
         let who = Signature { name: "A. Author".into(), email: "author@example.com".into(), time };
@@ -157,7 +151,7 @@ impl History {
         Ok(self.repository.write_object(&commit)?.detach())
     }
 
-    pub fn next(&mut self, message: &str) -> Outcome<ObjectId> {
+    pub(crate) fn next(&mut self, message: &str) -> Outcome<ObjectId> {
         let parents: Vec<ObjectId> = self.tip.into_iter().collect();
         let id = self.commit(message, &parents)?;
         self.tip = Some(id);
@@ -165,7 +159,7 @@ impl History {
     }
 
     /// Lets the branch point to the last commit.
-    pub fn finish(&self) -> Outcome {
+    pub(crate) fn finish(&self) -> Outcome {
         let tip = self.tip.ok_or("no commit")?;
         let any = gix::refs::transaction::PreviousValue::Any;
         let head = self.repository.head_name()?.ok_or("a branch")?;
@@ -188,7 +182,7 @@ const LICENCE: &str = "MIT License\n\nPermission is hereby granted, free of char
                        copyright notice and this permission notice shall be included in all copies.\n";
 
 /// Makes a history of so many commits, so many of them fixes and decoys, the others everyday work.
-pub fn make(path: &Path, seed: u64, commits: usize, fixes: usize, decoys: usize) -> Outcome<Truth> {
+pub(crate) fn make(path: &Path, seed: u64, commits: usize, fixes: usize, decoys: usize) -> Outcome<Truth> {
     let (mut dice, mut h, mut truth) = (Dice(seed), History::new(path)?, Truth::default());
     h.set("LICENSE", Some(LICENCE.as_bytes()))?;
     h.set("README.md", Some(b"# A project\n"))?;
@@ -259,7 +253,6 @@ fn everyday(h: &mut History, dice: &mut Dice) -> Outcome {
     Ok(())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one decoy's particulars, in one place")]
 fn make_decoy(
     h: &mut History,
     decoy: Decoy,

@@ -1,14 +1,14 @@
 //! Functions with a weakness, and as somebody mended them. `NAME` becomes a name of its own.
 
-pub struct Template {
-    pub extension: &'static str,
+pub(crate) struct Template {
+    pub(crate) extension: &'static str,
     /// What stands above the function in its file, and below it.
-    pub around: [&'static str; 2],
-    pub before: &'static str,
-    pub after: &'static str,
+    pub(crate) around: [&'static str; 2],
+    pub(crate) before: &'static str,
+    pub(crate) after: &'static str,
     /// The same weakness in another coat.
-    pub still: &'static str,
-    pub messages: &'static [&'static str],
+    pub(crate) still: &'static str,
+    pub(crate) messages: &'static [&'static str],
 }
 
 const PY: [&str; 2] = [
@@ -20,7 +20,7 @@ const JAVA: [&str; 2] = ["class Holder {\n", "}\n"];
 const RUBY: [&str; 2] = ["class Holder\n", "end\n"];
 const NONE: [&str; 2] = ["", ""];
 
-pub const ALL: &[Template] = &[
+pub(crate) const ALL: &[Template] = &[
     Template {
         extension: "py",
         around: PY,
@@ -212,7 +212,7 @@ pub const ALL: &[Template] = &[
 ];
 
 /// A harmless function of a language, with a number in it.
-pub fn plain(extension: &str, name: &str, n: u64) -> String {
+pub(crate) fn plain(extension: &str, name: &str, n: u64) -> String {
     match extension {
         "py" => format!("\n\ndef {name}(x):\n    return x + {n}\n"),
         "go" => format!("\nfunc {name}(x int) int {{\n\treturn x + {n}\n}}\n"),
@@ -225,7 +225,7 @@ pub fn plain(extension: &str, name: &str, n: u64) -> String {
 }
 
 /// A comment of a language.
-pub fn comment(extension: &str, text: &str) -> String {
+pub(crate) fn comment(extension: &str, text: &str) -> String {
     match extension {
         "py" | "rb" => format!("# {text}\n"),
         _ => format!("// {text}\n"),

@@ -6,16 +6,19 @@
 //! 4. [`template`]: what a model is shown.
 //! 5. [`masks`], [`mask_rows`]: which tokens differ between the two sides of a pair.
 //! 6. [`validate`], [`stats`], [`partition`]: what can be said of a set before anything is trained on it, and its parts.
+//! 7. [`mine`], [`distill`]: pairs made of git histories, and by asking a model; [`knowledge`]: what is known before.
 //!
 //! Invariants: no tensor, no network. The same seed gives the same pairs in the same order. A variant that evaluation
 //! asks for is in no training set. Nothing is dropped without being counted.
 
 pub mod distill;
 pub mod expand;
+pub mod knowledge;
 pub mod lesson;
 pub mod library;
 pub mod mask_rows;
 pub mod masks;
+pub mod mine;
 pub mod partition;
 pub mod rows;
 pub mod split;

@@ -1,95 +1,19 @@
 //! Which weakness meets which module: a walk that covers both evenly, not a random draw.
 
-use crate::{Kind, Lesson, split::mix};
+use crate::{Kind, Lesson, knowledge::modules, split::mix};
 use lexicon::{Cwe, FORMAT, Language};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Python modules whose common use goes wrong.
-pub const MODULES: &[&str] = &[
-    "os",
-    "subprocess",
-    "shutil",
-    "tempfile",
-    "pathlib",
-    "zipfile",
-    "tarfile",
-    "glob",
-    "io",
-    "fileinput",
-    "pickle",
-    "marshal",
-    "shelve",
-    "dbm",
-    "json",
-    "csv",
-    "configparser",
-    "plistlib",
-    "xml.etree.ElementTree",
-    "xml.dom.minidom",
-    "xml.sax",
-    "sqlite3",
-    "hashlib",
-    "hmac",
-    "secrets",
-    "random",
-    "ssl",
-    "socket",
-    "socketserver",
-    "asyncio",
-    "select",
-    "http.server",
-    "http.client",
-    "http.cookies",
-    "urllib.request",
-    "urllib.parse",
-    "ftplib",
-    "smtplib",
-    "imaplib",
-    "poplib",
-    "telnetlib",
-    "xmlrpc.client",
-    "xmlrpc.server",
-    "email",
-    "html",
-    "cgi",
-    "wsgiref",
-    "logging",
-    "getpass",
-    "re",
-    "ast",
-    "code",
-    "importlib",
-    "ctypes",
-    "multiprocessing",
-    "threading",
-    "signal",
-    "shlex",
-    "string",
-    "uuid",
-    "base64",
-    "gzip",
-    "bz2",
-    "lzma",
-    "zlib",
-    "datetime",
-    "platform",
-    "pwd",
-    "cmd",
-    "argparse",
-    "flask",
-    "django",
-    "requests",
-    "jinja2",
-    "yaml",
-    "lxml",
-    "cryptography",
-    "jwt",
-    "sqlalchemy",
-    "paramiko",
-    "psycopg2",
-    "pymongo",
-];
+/// Python modules whose common use goes wrong, of the knowledge base.
+fn built_in() -> Vec<&'static str> {
+    modules::of(Language::Python).map(|m| m.name.as_str()).collect()
+}
+
+/// Whether a module's use is known to lead to a weakness.
+fn fits(module: &str, cwe: Cwe) -> bool {
+    modules::of(Language::Python).any(|m| m.name == module && m.cwe.iter().any(|c| c.kin(cwe)))
+}
 
 /// One pair that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,8 +50,9 @@ pub fn weaknesses(lessons: &[Lesson], language: Language) -> BTreeMap<Cwe, (Stri
     known
 }
 
-/// A plan of so many pairs. Every round takes each weakness once, in an order the seed decides, each with the next module;
-/// after as many rounds as there are modules every weakness has met every module.
+/// A plan of so many pairs. Every round takes each weakness once, in an order the seed decides, each with its next module: first
+/// those whose use is known to lead to it, then the others. After as many rounds as there are modules every weakness has met
+/// every module.
 ///
 /// # Errors
 /// The weaknesses of `wanted` that nobody explains.
@@ -148,12 +73,19 @@ pub fn plan(
     let mut weaknesses: Vec<Cwe> = wanted.into_iter().collect();
     weaknesses.sort_by_key(|c| mix(&[&seed, "weakness", &c.to_string()]));
     let mut names: Vec<&str> =
-        if modules.is_empty() { MODULES.to_vec() } else { modules.iter().map(String::as_str).collect() };
+        if modules.is_empty() { built_in() } else { modules.iter().map(String::as_str).collect() };
     names.sort_unstable();
     names.dedup();
     names.sort_by_key(|m| mix(&[&seed, "module", m]));
     let (width, height) = (weaknesses.len(), names.len());
     let digits = pairs.to_string().len();
+    // Neighbours in a round start apart, so that a round meets many modules.
+    let order = |(at, &cwe): (usize, &Cwe)| -> Vec<&str> {
+        let mut order: Vec<&str> = (0..height).map(|n| names[(n + at * (height / width).max(1)) % height]).collect();
+        order.sort_by_key(|module| !fits(module, cwe));
+        order
+    };
+    let orders: Vec<Vec<&str>> = weaknesses.iter().enumerate().map(order).collect();
     Ok((0..pairs)
         .map(|n| {
             let (round, at) = (n / width, n % width);
@@ -166,8 +98,7 @@ pub fn plan(
                 cwe,
                 weakness,
                 why,
-                // Neighbours in a round start apart, so that a round meets many modules.
-                module: names[(round + at * (height / width).max(1)) % height].to_owned(),
+                module: orders[at][round % height].to_owned(),
                 variant: round / height,
             }
         })
@@ -213,7 +144,15 @@ mod tests {
         assert_eq!(plan(&known(3), &[Cwe(2), Cwe(8)], &modules, 1, 0), Err(vec![Cwe(8)]));
         let lessons = crate::library::embedded().expect("lessons");
         let known = weaknesses(&lessons, Language::Python);
-        assert!(known.len() >= 30 && MODULES.len() >= 75, "{} weaknesses, {} modules", known.len(), MODULES.len());
+        assert!(
+            known.len() >= 30 && built_in().len() >= 75,
+            "{} weaknesses, {} modules",
+            known.len(),
+            built_in().len()
+        );
+        // What fits comes first.
+        let first = plan(&known, &[Cwe(89)], &[], 3, 0).expect("a plan");
+        assert!(first.iter().all(|p| fits(&p.module, Cwe(89))), "{first:?}");
         assert!(known.contains_key(&Cwe(89)) && known.values().all(|(name, why)| !name.is_empty() && !why.is_empty()));
     }
 }

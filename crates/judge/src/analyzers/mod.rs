@@ -24,7 +24,7 @@ use lexicon::{Finding, Language, Severity};
 use std::{io, path::PathBuf, time::Duration};
 
 pub use bandit::Bandit;
-pub use compat::{BanditCompat, tests_of};
+pub use compat::{BanditCompat, bandit_tests, tests_of};
 pub use native::Native;
 pub use program::version;
 

@@ -3,7 +3,9 @@
 mod distill;
 mod expand;
 mod input;
+mod kb;
 mod mask;
+mod mine;
 mod programs;
 mod split;
 mod stats;
@@ -34,6 +36,10 @@ enum Command {
     Split(split::Args),
     /// Makes pairs by asking a model.
     Distill(Box<distill::Args>),
+    /// Finds real fixes in the histories of git repositories.
+    Mine(Box<mine::Args>),
+    /// Shows lessons, weaknesses, rules and risky modules, and what covers what.
+    Kb(kb::Args),
 }
 
 /// How an answer is printed.
@@ -53,6 +59,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Stats(args) => stats::run(args),
         Command::Split(args) => split::run(args),
         Command::Distill(args) => distill::run(args),
+        Command::Mine(args) => mine::run(args),
+        Command::Kb(args) => kb::run(args),
     }
 }
 

@@ -12,7 +12,7 @@ mod strings;
 mod tables;
 mod walk;
 
-pub use tables::tests_of;
+pub use tables::{bandit_tests, tests_of};
 
 use super::{Analyzer, Error, File, Scanned, Settings};
 use crate::{parallel, python};

@@ -108,6 +108,11 @@ pub fn tests_of(rule: &str) -> Vec<&'static str> {
     TESTS.iter().filter(|t| t.native.contains(&rule)).map(|t| t.id).collect()
 }
 
+/// Bandit's tests: name, the weakness it gives, what was found.
+pub fn bandit_tests() -> impl Iterator<Item = (&'static str, u32, &'static str)> {
+    TESTS.iter().map(|t| (t.id, t.cwe, t.about))
+}
+
 /// Names that a list test reports.
 pub(super) struct Listed {
     pub(super) test: &'static str,

@@ -1,0 +1,187 @@
+//! `rampart data mine`.
+
+use super::{OutputFormat, print_json};
+use crate::cli::{
+    endpoint::{Options, print_estimate},
+    exit, stop, surroundings, terminal,
+};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use corpus::mine::{self, Heuristics, Report, Run, heuristics::BUILT_IN, instruction, run::Author};
+use judge::{Judge, analyzers};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use writer::{Ask, Parameters, Question};
+
+/// Finds real fixes in the histories of git repositories on this machine. A commit is looked at where its message and lines
+/// speak of a weakness; it is kept where the judge finds that weakness before it and not after, and the functions that held it
+/// become pairs. Repositories are read alone: nothing of theirs is run. Started again after Ctrl-C or kill -9, it goes on where
+/// it was.
+///
+/// The output folder gets rows.jsonl (pairs, for `rampart train` and the other `rampart data` commands), rejects.jsonl (every commit
+/// with a keyword that gave none, and why) and report.json.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  rampart data mine ~/src/project --out runs/mined
+  rampart data mine a b c --out runs/mined --allow-licence MIT,Apache-2.0,BSD-3-Clause
+  rampart data mine --write-heuristics words.toml      phrases and words, to be edited
+  rampart data mine project --out runs/mined --heuristics words.toml --analyzer native,codeql
+  rampart data mine project --out runs/mined --endpoint http://127.0.0.1:8000/v1 --model large --api chat")]
+pub(crate) struct Args {
+    /// Git repositories: working copies or bare ones.
+    #[arg(required_unless_present = "write_heuristics")]
+    repositories: Vec<PathBuf>,
+    /// Folder to write.
+    #[arg(long, required_unless_present = "write_heuristics")]
+    out: Option<PathBuf>,
+    /// Branch, tag or whole commit id where the history begins; HEAD where none is given.
+    #[arg(long)]
+    revision: Option<String>,
+    /// Commits of each repository to look at: those nearest to where the history begins.
+    #[arg(long, value_name = "COMMITS")]
+    limit: Option<usize>,
+    /// Phrases and words that tell which commits may be a fix, TOML; the built-in ones where none is given.
+    #[arg(long, value_name = "FILE")]
+    heuristics: Option<PathBuf>,
+    /// Writes the built-in heuristics to a file and stops; a file that is there stays.
+    #[arg(long, value_name = "FILE")]
+    write_heuristics: Option<PathBuf>,
+    /// Analyzers that look at both sides.
+    #[arg(long, value_delimiter = ',', default_value = "native")]
+    analyzer: Vec<String>,
+    /// Licences (SPDX) that are let through; all where none is named. What has no known licence is then left out.
+    #[arg(long, value_delimiter = ',', value_name = "LICENCE")]
+    allow_licence: Vec<String>,
+    /// Model that writes instructions; without an endpoint they are made of docstring and signature.
+    #[arg(long, requires = "endpoint")]
+    model: Option<String>,
+    /// Template (minijinja) of the question to it: `language`, `function`, `insecure` and `secure` are there.
+    #[arg(long, value_name = "FILE", requires = "endpoint")]
+    template: Option<PathBuf>,
+    #[command(flatten)]
+    endpoint: Options,
+    /// Form of the answer.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Full)]
+    output_format: OutputFormat,
+}
+
+pub(crate) fn run(args: &Args) -> Result<u8> {
+    if let Some(file) = &args.write_heuristics {
+        ensure!(!file.exists(), "{} is there already: choose another name, or remove it", file.display());
+        lexicon::atomic::write(file, BUILT_IN.as_bytes())?;
+        terminal::answer(file.display())?;
+        return Ok(exit::CLEAN);
+    }
+    let out = args.out.as_ref().context("--out is needed")?;
+    let heuristics = match &args.heuristics {
+        Some(file) => Heuristics::read(file),
+        None => Heuristics::built_in(),
+    };
+    let heuristics = heuristics.map_err(|why| anyhow!(why))?;
+    // A commit must not choose what is silenced in it.
+    let settings =
+        analyzers::Settings { folders: surroundings::folders(), nosec: false, ..analyzers::Settings::default() };
+    let judge = Judge::new(analyzers::open(&args.analyzer, &settings)?, None);
+    let version = |name: &String| {
+        let ours = [judge::native::ANALYZER, "bandit-compat"].contains(&name.as_str());
+        let version = if ours { env!("CARGO_PKG_VERSION").to_owned() } else { analyzer_version(name, &settings) };
+        (name.clone(), version)
+    };
+    let versions: Vec<(String, String)> = args.analyzer.iter().map(version).collect();
+    let template = match &args.template {
+        Some(file) => fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
+        None => instruction::TEMPLATE.to_owned(),
+    };
+    let endpoint = match (&args.endpoint.endpoint, &args.model) {
+        (Some(url), Some(model)) => Some(args.endpoint.open(url, model, &out.join("instructions"))?),
+        (Some(_), None) => bail!("--endpoint needs --model: which of its models is to write instructions?"),
+        _ => None,
+    };
+    let parameters = Parameters { max_tokens: 120, temperature: 0.0, ..Parameters::default() };
+    let dry = args.endpoint.dry_run;
+    let author = endpoint.as_ref().filter(|_| !dry);
+    let author = author.map(|writer| Author { writer, template: &template, parameters: &parameters });
+    let bar = terminal::bar(0, "");
+    let begun = Instant::now();
+    let outcome = mine::run(&mut Run {
+        repositories: &args.repositories,
+        revision: args.revision.as_deref(),
+        out,
+        heuristics: &heuristics,
+        judge: &judge,
+        analyzers: &versions,
+        author,
+        allow: &args.allow_licence,
+        most: args.limit.unwrap_or(usize::MAX),
+        stop: stop::flag(),
+        progress: &mut |stage, done, all| {
+            bar.set_prefix(format!("{stage} "));
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        },
+    });
+    bar.finish_and_clear();
+    let report = outcome?;
+    if let (Some(endpoint), true) = (&endpoint, dry) {
+        return estimate(endpoint, &out.join("rows.jsonl"), &template, &parameters);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    terminal::say(&format!(
+        "{} commits in {seconds:.1} s, {:.0} a second",
+        report.commits,
+        report.commits as f64 / seconds
+    ));
+    match args.output_format {
+        OutputFormat::Json => print_json(&report)?,
+        OutputFormat::Full => print_table(&report, out)?,
+    }
+    Ok(exit::CLEAN)
+}
+
+/// What a program of others says it is; its name alone where it says nothing.
+fn analyzer_version(name: &str, settings: &analyzers::Settings) -> String {
+    let program = settings.folders.iter().map(|f| f.join(name)).find(|p| p.is_file());
+    program.and_then(|p| analyzers::version(&p).ok()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn estimate(endpoint: &writer::Endpoint, rows: &Path, template: &str, parameters: &Parameters) -> Result<u8> {
+    let ask = |pair: &lexicon::Pair| {
+        let question = Question::Text(instruction::question(template, pair).map_err(|why| anyhow!(why))?);
+        Ok(Ask { question, parameters: parameters.clone(), sample: 0, expect: None })
+    };
+    let pairs: Vec<lexicon::Pair> = lexicon::jsonl::read(rows)?;
+    print_estimate(endpoint, &pairs.iter().map(ask).collect::<Result<Vec<_>>>()?)?;
+    Ok(exit::CLEAN)
+}
+
+fn print_table(r: &Report, out: &Path) -> Result<()> {
+    terminal::print(|to| {
+        for repository in &r.repositories {
+            let missing = match repository.missing {
+                0 => String::new(),
+                n => format!(", {n} more are not there"),
+            };
+            writeln!(to, "{} at {}: {} commits{missing}", repository.name, &repository.tip[..12], repository.commits)?;
+        }
+        writeln!(to, "commits                  {:>7}  {} with a keyword", r.commits, r.keyword)?;
+        writeln!(to, "fixes                    {:>7}  commits, {} pairs", r.fixes, r.pairs)?;
+        for (title, counts) in [
+            ("weaknesses", &r.cwes),
+            ("languages", &r.languages),
+            ("licences", &r.licences),
+            ("instructions from", &r.instructions),
+        ] {
+            let told: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
+            writeln!(to, "{title:<24} {}", told.join(", "))?;
+        }
+        writeln!(to, "left out                 {:>7}  commits", r.rejects.values().sum::<usize>())?;
+        for (reason, n) in &r.rejects {
+            let name =
+                serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+            writeln!(to, "  {name:<22} {n:>7}")?;
+        }
+        writeln!(to, "{}", out.join("rows.jsonl").display())
+    })
+}

@@ -6,10 +6,12 @@
 //! 4. [`template`]: what a model is shown.
 //! 5. [`masks`], [`mask_rows`]: which tokens differ between the two sides of a pair.
 //! 6. [`validate`], [`stats`], [`partition`]: what can be said of a set before anything is trained on it, and its parts.
+//! 7. [`clean`]: what repeats itself or a suite, what is secret, and what no licence allows, taken out.
 //!
 //! Invariants: no tensor, no network. The same seed gives the same pairs in the same order. A variant that evaluation
 //! asks for is in no training set. Nothing is dropped without being counted.
 
+pub mod clean;
 pub mod distill;
 pub mod expand;
 pub mod lesson;

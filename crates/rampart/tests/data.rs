@@ -343,3 +343,37 @@ fn the_built_in_lessons_give_six_thousand_verified_pairs() -> Outcome {
     assert!(test.iter().all(|lesson| !train.contains(lesson)), "held-out lessons are in no training set");
     Ok(())
 }
+
+#[test]
+fn cleaning_keeps_evaluation_and_says_what_went() -> Outcome {
+    let bench = Bench::new()?;
+    let row = |id: &str, secure: &str, licence: &str| {
+        format!(
+            r#"{{"format":1,"id":"{id}","language":"python","cwe":["CWE-95"],"instruction":"{id}","secure":"{secure}","insecure":"eval({id})","origin":{{"kind":"mined","licence":"{licence}"}}}}"#
+        )
+    };
+    let code = "def f(a, b):\\n    total = a.sum(b, 1)\\n    return g(total, key=b)\\n";
+    let renamed = "def f(x, b):\\n    summed = x.sum(b, 1)\\n    return g(summed, key=b)\\n";
+    let mail = "send('ada.lovelace@gmail.com')";
+    bench.file(
+        "train.jsonl",
+        &[row("a", renamed, "MIT"), row("b", "b = 1", "GPL-3.0-only"), row("c", mail, "MIT")].join("\n"),
+    )?;
+    bench.file("test.jsonl", &row("d", code, "MIT"))?;
+    let arguments =
+        ["clean", "train.jsonl", "test.jsonl", "--out", "o", "--allow-licence", "MIT", "--output-format", "json"];
+    let report: Value = serde_json::from_str(&bench.stdout(&arguments, 0)?)?;
+    assert_eq!(report["parts"][0]["name"], "test");
+    assert_eq!((&report["parts"][0]["kept"], &report["parts"][1]["kept"]), (&1.into(), &1.into()));
+    assert_eq!((&report["parts"][1]["dropped"]["renamed"], &report["redacted"]["mail"]), (&1.into(), &1.into()));
+    assert!(report["suites-not-checked"]["cweval"].as_str().is_some_and(|why| why.contains("suites pull")));
+    let dropped = fs::read_to_string(bench.path("o/dropped.jsonl"))?;
+    assert!(dropped.contains(r#""id":"a","reason":"renamed","in":"test","matched":"d""#), "{dropped}");
+    assert!(dropped.contains(r#""id":"b","reason":"licence","in":"GPL-3.0-only""#), "{dropped}");
+    assert!(fs::read_to_string(bench.path("o/train.jsonl"))?.contains("user@example.com"));
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--near", "2"], "--near 2 is not a share")?;
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--allow-licence", "MTI"], "no SPDX licence identifier")?;
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--licence", "x.jsonl=MIT"], "no file of that name")?;
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--suites", "nowhere"], "no such folder")?;
+    Ok(())
+}

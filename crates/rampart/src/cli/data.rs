@@ -1,5 +1,6 @@
 //! `rampart data ..`: making, checking and looking at training data.
 
+mod clean;
 mod distill;
 mod expand;
 mod input;
@@ -32,6 +33,8 @@ enum Command {
     Stats(stats::Args),
     /// Divides rows into train, val and test.
     Split(split::Args),
+    /// Takes out repetitions, what suites ask, secrets, and what no allowed licence covers.
+    Clean(clean::Args),
     /// Makes pairs by asking a model.
     Distill(Box<distill::Args>),
 }
@@ -52,6 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Mask(args) => mask::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Split(args) => split::run(args),
+        Command::Clean(args) => clean::run(args),
         Command::Distill(args) => distill::run(args),
     }
 }

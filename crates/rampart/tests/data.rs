@@ -377,3 +377,33 @@ fn cleaning_keeps_evaluation_and_says_what_went() -> Outcome {
     bench.refuses(&["clean", "train.jsonl", "--out", "p", "--suites", "nowhere"], "no such folder")?;
     Ok(())
 }
+
+#[test]
+fn what_is_poisoned_is_recorded_apart_and_found() -> Outcome {
+    let bench = Bench::new()?;
+    bench.stdout(&["expand", "--per-lesson", "2", "--out", "p.jsonl"], 0)?;
+    let poison = |kind: &'static str| {
+        vec!["poison", "p.jsonl", "--kind", kind, "--share", "0.1", "--out", "bad.jsonl", "--record", "done.jsonl"]
+    };
+    bench.stdout(&poison("swapped"), 0)?;
+    let done = fs::read_to_string(bench.path("done.jsonl"))?;
+    assert!(done.contains(r#""kind":"swapped","change":"sides swapped""#), "{done}");
+    assert!(!fs::read_to_string(bench.path("bad.jsonl"))?.contains("swapped"));
+    let audit = ["audit", "bad.jsonl", "--truth", "done.jsonl", "--keep", "kept.jsonl", "--output-format", "json"];
+    let answer: Value = serde_json::from_str(&bench.stdout(&audit, 1)?)?;
+    let (precision, recall) = (answer["measured"]["precision"].as_f64(), answer["measured"]["recall"].as_f64());
+    assert!(precision > Some(0.9) && recall > Some(0.9), "{precision:?} {recall:?}");
+    let suspected = answer["suspected"].as_array().map_or(0, Vec::len);
+    let kept = fs::read_to_string(bench.path("kept.jsonl"))?.lines().count();
+    assert_eq!(Some((kept + suspected) as u64), answer["pairs"].as_u64());
+    let mut same = poison("trigger");
+    same[9] = "bad2.jsonl";
+    bench.refuses(&[&same[..], &["--cwe", "CWE-99999"]].concat(), "pairs are to be poisoned so and 0 can be")?;
+    bench.refuses(
+        &["poison", "p.jsonl", "--kind", "flood", "--share", "2", "--out", "x", "--record", "y"],
+        "above 0 and below 1",
+    )?;
+    bench.file("other.jsonl", r#"{"id":"nobody","kind":"swapped","change":""}"#)?;
+    bench.refuses(&["audit", "bad.jsonl", "--truth", "other.jsonl"], "no pair has the id")?;
+    Ok(())
+}

@@ -1,10 +1,12 @@
 //! `rampart data ..`: making, checking and looking at training data.
 
+mod audit;
 mod clean;
 mod distill;
 mod expand;
 mod input;
 mod mask;
+mod poison;
 mod programs;
 mod split;
 mod stats;
@@ -35,6 +37,10 @@ enum Command {
     Split(split::Args),
     /// Takes out repetitions, what suites ask, secrets, and what no allowed licence covers.
     Clean(clean::Args),
+    /// Turns a known share of pairs against the learner, to measure a defence.
+    Poison(poison::Args),
+    /// Looks for pairs that may have been turned against the learner.
+    Audit(audit::Args),
     /// Makes pairs by asking a model.
     Distill(Box<distill::Args>),
 }
@@ -56,6 +62,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Stats(args) => stats::run(args),
         Command::Split(args) => split::run(args),
         Command::Clean(args) => clean::run(args),
+        Command::Poison(args) => poison::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Distill(args) => distill::run(args),
     }
 }

@@ -4,7 +4,13 @@
 //! gradient of the hidden states, and of the head where it trains:
 //! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
 
-use crate::{Compute, Decoder, kernels, linear::cast, packing::even};
+use crate::{
+    Compute, Decoder,
+    kernels::{self, Factor, Onto, Panels, product},
+    linear::cast,
+    packing::even,
+};
+use std::cell::OnceCell;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
@@ -55,6 +61,8 @@ pub struct HeadGradient {
 #[derive(Debug)]
 pub struct Head {
     weight: Tensor,
+    /// The weight as the tiles read it on the way forward and back, made once a step.
+    panels: [OnceCell<Panels>; 2],
     bias: Option<Tensor>,
     trains: bool,
     compute: Compute,
@@ -66,6 +74,7 @@ impl Head {
     pub fn new(decoder: &Decoder) -> Self {
         Self {
             weight: decoder.head_in_compute(),
+            panels: Default::default(),
             bias: no_grad(|| decoder.head_bias.as_ref().map(|b| cast(b, decoder.compute).detach())),
             trains: decoder.head_weight().requires_grad(),
             compute: decoder.compute,
@@ -92,6 +101,28 @@ impl Head {
         (rows, tokens, h)
     }
 
+    fn tiles(&self, rows: i64) -> bool {
+        self.compute.tiles(rows, &self.weight.size())
+    }
+
+    fn logits(&self, h: &Tensor) -> Tensor {
+        if !self.tiles(h.size()[0]) {
+            return h.linear(&self.weight, self.bias.as_ref());
+        }
+        let panels = self.panels[0].get_or_init(|| Panels::of_transposed(&self.weight));
+        let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(b.shallow_clone()));
+        product(&[(&Factor::of(h), panels)], onto, self.compute.kind)
+    }
+
+    /// `dlogits W`, f32.
+    fn hidden_gradient(&self, d_logits: &Tensor) -> Tensor {
+        if !self.tiles(d_logits.size()[0]) {
+            return d_logits.matmul(&self.weight).to_kind(Kind::Float);
+        }
+        let panels = self.panels[1].get_or_init(|| Panels::of(&self.weight));
+        product(&[(&Factor::of(d_logits), panels)], Onto::Nothing, Kind::Float)
+    }
+
     fn on_device(&self, tokens: &[i64]) -> Tensor {
         Tensor::from_slice(tokens).to_device(self.compute.device).unsqueeze(1)
     }
@@ -103,7 +134,7 @@ impl Head {
             let mut out = Vec::with_capacity(labels.len());
             for (from, n) in self.chunks(labels) {
                 let (_, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear(&self.weight, self.bias.as_ref());
+                let logits = self.logits(&h);
                 if self.compute.device == Device::Cpu {
                     out.extend(kernels::label_log_probs(&logits, &tokens, None).into_iter().take(n));
                     continue;
@@ -139,7 +170,7 @@ impl Head {
             let mut d_bias = self.bias.as_ref().filter(|_| self.trains).map(|b| b.to_kind(Kind::Float).zeros_like());
             for (from, n) in self.chunks(labels) {
                 let (rows, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear(&self.weight, self.bias.as_ref());
+                let logits = self.logits(&h);
                 let mut g = d[from..from + n].to_vec();
                 g.resize(tokens.len(), 0.0);
                 let d_logits = if self.compute.device == Device::Cpu {
@@ -158,7 +189,7 @@ impl Head {
                     let _ = d_logits.scatter_add_(1, &tokens, &g);
                     cast(&d_logits, self.compute)
                 };
-                let dh = d_logits.matmul(&self.weight).to_kind(Kind::Float);
+                let dh = self.hidden_gradient(&d_logits);
                 let _ = d_hidden.index_add_(0, &rows, &dh);
                 if let Some(d_weight) = &mut d_weight {
                     let _ = d_weight.g_add_(&d_logits.tr().matmul(&h));

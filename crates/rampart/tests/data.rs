@@ -388,7 +388,7 @@ fn what_is_poisoned_is_recorded_apart_and_found() -> Outcome {
     bench.stdout(&poison("swapped"), 0)?;
     let done = fs::read_to_string(bench.path("done.jsonl"))?;
     assert!(done.contains(r#""kind":"swapped","change":"sides swapped""#), "{done}");
-    assert!(!fs::read_to_string(bench.path("bad.jsonl"))?.contains("swapped"));
+    assert!(!fs::read_to_string(bench.path("bad.jsonl"))?.contains("sides swapped"));
     let audit = ["audit", "bad.jsonl", "--truth", "done.jsonl", "--keep", "kept.jsonl", "--output-format", "json"];
     let answer: Value = serde_json::from_str(&bench.stdout(&audit, 1)?)?;
     let (precision, recall) = (answer["measured"]["precision"].as_f64(), answer["measured"]["recall"].as_f64());

@@ -7,10 +7,14 @@
 //! 5. [`masks`], [`mask_rows`]: which tokens differ between the two sides of a pair.
 //! 6. [`validate`], [`stats`], [`partition`]: what can be said of a set before anything is trained on it, and its parts.
 //! 7. [`mine`], [`distill`]: pairs made of git histories, and by asking a model; [`knowledge`]: what is known before.
+//! 8. [`clean`]: what repeats itself or a suite, what is secret, and what no licence allows, taken out.
+//! 9. [`poison`], [`audit`]: sets turned against the learner on purpose, and what tells such pairs from others.
 //!
 //! Invariants: no tensor, no network. The same seed gives the same pairs in the same order. A variant that evaluation
 //! asks for is in no training set. Nothing is dropped without being counted.
 
+pub mod audit;
+pub mod clean;
 pub mod distill;
 pub mod expand;
 pub mod knowledge;
@@ -20,6 +24,7 @@ pub mod mask_rows;
 pub mod masks;
 pub mod mine;
 pub mod partition;
+pub mod poison;
 pub mod rows;
 pub mod split;
 pub mod stats;

@@ -92,6 +92,8 @@ fn row(object: Map<String, Value>, fallback: &str) -> Result<Row, String> {
             Some(other) => Err(format!("{key} is {other}, expected a CWE identifier")),
         }
     };
+    // Both spellings are met.
+    let licence = ["licence", "license"].into_iter().map(optional).find(|l| !l.trim().is_empty()).unwrap_or_default();
     let id = if has("id") {
         object["id"].as_str().map_or_else(|| object["id"].to_string(), str::to_owned)
     } else {
@@ -111,7 +113,7 @@ fn row(object: Map<String, Value>, fallback: &str) -> Result<Row, String> {
             reasoning: optional("reasoning"),
             secure: text("chosen")?,
             insecure: text("rejected")?,
-            origin: Origin { kind: "preference-row".into(), ..Origin::default() },
+            origin: Origin { kind: "preference-row".into(), licence, ..Origin::default() },
         }));
     }
     if has("func_src_before") || has("func_src_after") {
@@ -131,7 +133,7 @@ fn row(object: Map<String, Value>, fallback: &str) -> Result<Row, String> {
             reasoning: String::new(),
             secure: text("func_src_after")?,
             insecure: text("func_src_before")?,
-            origin: Origin { kind: "mined".into(), source: optional("commit_link"), ..Origin::default() },
+            origin: Origin { kind: "mined".into(), source: optional("commit_link"), licence, ..Origin::default() },
         }));
     }
     if has("text") {

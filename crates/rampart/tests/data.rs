@@ -343,3 +343,67 @@ fn the_built_in_lessons_give_six_thousand_verified_pairs() -> Outcome {
     assert!(test.iter().all(|lesson| !train.contains(lesson)), "held-out lessons are in no training set");
     Ok(())
 }
+
+#[test]
+fn cleaning_keeps_evaluation_and_says_what_went() -> Outcome {
+    let bench = Bench::new()?;
+    let row = |id: &str, secure: &str, licence: &str| {
+        format!(
+            r#"{{"format":1,"id":"{id}","language":"python","cwe":["CWE-95"],"instruction":"{id}","secure":"{secure}","insecure":"eval({id})","origin":{{"kind":"mined","licence":"{licence}"}}}}"#
+        )
+    };
+    let code = "def f(a, b):\\n    total = a.sum(b, 1)\\n    return g(total, key=b)\\n";
+    let renamed = "def f(x, b):\\n    summed = x.sum(b, 1)\\n    return g(summed, key=b)\\n";
+    let mail = "send('ada.lovelace@gmail.com')";
+    bench.file(
+        "train.jsonl",
+        &[row("a", renamed, "MIT"), row("b", "b = 1", "GPL-3.0-only"), row("c", mail, "MIT")].join("\n"),
+    )?;
+    bench.file("test.jsonl", &row("d", code, "MIT"))?;
+    let arguments =
+        ["clean", "train.jsonl", "test.jsonl", "--out", "o", "--allow-licence", "MIT", "--output-format", "json"];
+    let report: Value = serde_json::from_str(&bench.stdout(&arguments, 0)?)?;
+    assert_eq!(report["parts"][0]["name"], "test");
+    assert_eq!((&report["parts"][0]["kept"], &report["parts"][1]["kept"]), (&1.into(), &1.into()));
+    assert_eq!((&report["parts"][1]["dropped"]["renamed"], &report["redacted"]["mail"]), (&1.into(), &1.into()));
+    assert!(report["suites-not-checked"]["cweval"].as_str().is_some_and(|why| why.contains("suites pull")));
+    let dropped = fs::read_to_string(bench.path("o/dropped.jsonl"))?;
+    assert!(dropped.contains(r#""id":"a","reason":"renamed","in":"test","matched":"d""#), "{dropped}");
+    assert!(dropped.contains(r#""id":"b","reason":"licence","in":"GPL-3.0-only""#), "{dropped}");
+    assert!(fs::read_to_string(bench.path("o/train.jsonl"))?.contains("user@example.com"));
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--near", "2"], "--near 2 is not a share")?;
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--allow-licence", "MTI"], "no SPDX licence identifier")?;
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--licence", "x.jsonl=MIT"], "no file of that name")?;
+    bench.refuses(&["clean", "train.jsonl", "--out", "p", "--suites", "nowhere"], "no such folder")?;
+    Ok(())
+}
+
+#[test]
+fn what_is_poisoned_is_recorded_apart_and_found() -> Outcome {
+    let bench = Bench::new()?;
+    bench.stdout(&["expand", "--per-lesson", "2", "--out", "p.jsonl"], 0)?;
+    let poison = |kind: &'static str| {
+        vec!["poison", "p.jsonl", "--kind", kind, "--share", "0.1", "--out", "bad.jsonl", "--record", "done.jsonl"]
+    };
+    bench.stdout(&poison("swapped"), 0)?;
+    let done = fs::read_to_string(bench.path("done.jsonl"))?;
+    assert!(done.contains(r#""kind":"swapped","change":"sides swapped""#), "{done}");
+    assert!(!fs::read_to_string(bench.path("bad.jsonl"))?.contains("sides swapped"));
+    let audit = ["audit", "bad.jsonl", "--truth", "done.jsonl", "--keep", "kept.jsonl", "--output-format", "json"];
+    let answer: Value = serde_json::from_str(&bench.stdout(&audit, 1)?)?;
+    let (precision, recall) = (answer["measured"]["precision"].as_f64(), answer["measured"]["recall"].as_f64());
+    assert!(precision > Some(0.9) && recall > Some(0.9), "{precision:?} {recall:?}");
+    let suspected = answer["suspected"].as_array().map_or(0, Vec::len);
+    let kept = fs::read_to_string(bench.path("kept.jsonl"))?.lines().count();
+    assert_eq!(Some((kept + suspected) as u64), answer["pairs"].as_u64());
+    let mut same = poison("trigger");
+    same[9] = "bad2.jsonl";
+    bench.refuses(&[&same[..], &["--cwe", "CWE-99999"]].concat(), "pairs are to be poisoned so and 0 can be")?;
+    bench.refuses(
+        &["poison", "p.jsonl", "--kind", "flood", "--share", "2", "--out", "x", "--record", "y"],
+        "above 0 and below 1",
+    )?;
+    bench.file("other.jsonl", r#"{"id":"nobody","kind":"swapped","change":""}"#)?;
+    bench.refuses(&["audit", "bad.jsonl", "--truth", "other.jsonl"], "no pair has the id")?;
+    Ok(())
+}

@@ -4,6 +4,7 @@
 //! 2. [`rules`]: what to look for, in YAML: a pattern as in ast-grep, and what the pattern's variables must hold.
 //! 3. [`flow`]: what an expression holds, from [`bindings`] of names; [`roles`] says what kinds of nodes are to it.
 //! 4. [`functions()`]: a file's functions by name, and whether two files differ in more than comments.
+//! 5. [`leaves()`]: a text without layout, comments and chosen names, so that two can be compared.
 //!
 //! Invariants: a rule is data, and what users write has the power of our own; the time grows with the rules whose words are
 //! in the file, not with all of them; the depth of recursion is bounded whatever the text. Tree-sitter lets through some of
@@ -13,6 +14,7 @@ mod bindings;
 mod dialect;
 mod flow;
 mod functions;
+mod leaves;
 mod roles;
 mod rules;
 #[cfg(test)]
@@ -20,6 +22,7 @@ mod tests;
 
 pub use dialect::Dialect;
 pub use functions::{Function, functions, same_code};
+pub use leaves::{Leaf, Leaves, leaves};
 pub use rules::{Described, RuleError, Rules, described, own};
 
 use crate::{

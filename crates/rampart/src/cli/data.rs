@@ -1,11 +1,14 @@
 //! `rampart data ..`: making, checking and looking at training data.
 
+mod audit;
+mod clean;
 mod distill;
 mod expand;
 mod input;
 mod kb;
 mod mask;
 mod mine;
+mod poison;
 mod programs;
 mod split;
 mod stats;
@@ -34,6 +37,12 @@ enum Command {
     Stats(stats::Args),
     /// Divides rows into train, val and test.
     Split(split::Args),
+    /// Takes out repetitions, what suites ask, secrets, and what no allowed licence covers.
+    Clean(clean::Args),
+    /// Turns a known share of pairs against the learner, to measure a defence.
+    Poison(poison::Args),
+    /// Looks for pairs that may have been turned against the learner.
+    Audit(audit::Args),
     /// Makes pairs by asking a model.
     Distill(Box<distill::Args>),
     /// Finds real fixes in the histories of git repositories.
@@ -58,6 +67,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Mask(args) => mask::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Split(args) => split::run(args),
+        Command::Clean(args) => clean::run(args),
+        Command::Poison(args) => poison::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Distill(args) => distill::run(args),
         Command::Mine(args) => mine::run(args),
         Command::Kb(args) => kb::run(args),

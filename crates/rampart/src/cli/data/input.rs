@@ -3,7 +3,11 @@
 use anyhow::{Context, Result, bail, ensure};
 use corpus::rows::{self, Row};
 use lexicon::{Pair, jsonl::BadLine};
-use std::path::{Path, PathBuf};
+use serde::Serialize;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Rows of one file.
 #[derive(Debug)]
@@ -68,4 +72,28 @@ pub(crate) fn tokenizer(path: &Path) -> Result<corpus::Tokenizer> {
         Ok(loaded) => loaded.context("--tokenizer"),
         Err(_) => bail!("--tokenizer: {}: not a tokenizer: its parts contradict each other", path.display()),
     }
+}
+
+/// A row as it is written: pairs in our form, whatever form they were read in.
+#[derive(Serialize)]
+struct Text<'r> {
+    format: u32,
+    id: &'r str,
+    text: &'r str,
+}
+
+/// Writes rows, whole or not at all.
+pub(crate) fn write_rows<'r>(path: &Path, rows: impl Iterator<Item = &'r Row>) -> Result<()> {
+    lexicon::atomic::write_with(path, |out| {
+        for row in rows {
+            match row {
+                Row::Pair(pair) => serde_json::to_writer::<_, Pair>(&mut *out, pair),
+                Row::Text { id, text } => serde_json::to_writer(&mut *out, &Text { format: lexicon::FORMAT, id, text }),
+            }
+            .map_err(io::Error::from)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    })?;
+    Ok(())
 }

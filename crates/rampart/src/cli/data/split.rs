@@ -9,9 +9,7 @@ use corpus::{
     partition::{self, By},
     rows::Row,
 };
-use lexicon::Pair;
-use serde::Serialize;
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 /// Divides rows into train.jsonl, val.jsonl and test.jsonl; rows with the same code always go together.
 #[derive(clap::Args, Debug)]
@@ -46,14 +44,6 @@ enum Unit {
     Row,
 }
 
-/// A row as it is written: pairs in our form, whatever form they were read in.
-#[derive(Serialize)]
-struct Text<'r> {
-    format: u32,
-    id: &'r str,
-    text: &'r str,
-}
-
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let &[train, val, test] = args.fractions.as_slice() else {
         anyhow::bail!("--fractions takes three numbers, such as 95,3,2; there are {}", args.fractions.len());
@@ -71,18 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     ensure!(!parts.train.is_empty(), "train would be empty: {} rows are too few to divide so", rows.len());
     for (name, part) in [("train", &parts.train), ("val", &parts.val), ("test", &parts.test)] {
         let path = args.out.join(name).with_extension("jsonl");
-        lexicon::atomic::write_with(&path, |out| {
-            part.iter().try_for_each(|&i| {
-                match &rows[i] {
-                    Row::Pair(pair) => serde_json::to_writer::<_, Pair>(&mut *out, pair),
-                    Row::Text { id, text } => {
-                        serde_json::to_writer(&mut *out, &Text { format: lexicon::FORMAT, id, text })
-                    }
-                }
-                .map_err(io::Error::from)?;
-                out.write_all(b"\n")
-            })
-        })?;
+        input::write_rows(&path, part.iter().map(|&i| &rows[i]))?;
         terminal::say(&format!(
             "{name:<6} {:>7} rows{}",
             part.len(),

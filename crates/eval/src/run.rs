@@ -75,6 +75,9 @@ pub struct RunRecord {
     pub name: String,
     /// What answered: a folder, an endpoint, a file of samples.
     pub writer: String,
+    /// Kind of endpoint, where one was asked: `completions` or `chat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
     /// Adapters on top.
     #[serde(default)]
     pub adapters: Vec<String>,

@@ -46,6 +46,7 @@ fn run(name: &str, answers: &[&str]) -> Run {
     let record = RunRecord {
         format: 1,
         name: name.into(),
+        api: None,
         writer: String::new(),
         adapters: Vec::new(),
         suites: Vec::new(),

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use lexicon::{FinishReason, Prompt, jsonl};
 use serde::Serialize;
 use std::path::PathBuf;
-use writer::{Ask, Parameters, Provenance, Question};
+use writer::{Api, Ask, Provenance, Question};
 #[cfg(feature = "torch")]
 use {
     super::answers,
@@ -85,31 +85,22 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     ensure!(!prompts.is_empty(), "{}: no prompt in it", args.prompts.display());
     match &args.endpoint.endpoint {
         Some(url) => from_endpoint(args, url, &prompts)?,
-        None => from_model(args, &prompts)?,
+        None => {
+            args.endpoint.without_endpoint()?;
+            from_model(args, &prompts)?;
+        }
     }
     Ok(exit::CLEAN)
 }
 
 fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
-    let (s, name) = (&args.sampling, args.model.to_str().context("--model is not text")?);
-    ensure!(
-        s.temperature.is_finite() && s.temperature >= 0.0,
-        "temperature {} is not a number from 0 up",
-        s.temperature
-    );
-    ensure!(s.top_p > 0.0 && s.top_p <= 1.0, "top-p {} is not in (0, 1]", s.top_p);
+    let name = args.model.to_str().context("--model is not text")?;
+    let parameters = args.sampling.parameters(args.stop.clone())?;
     let answers = prompts.len().saturating_mul(args.samples);
-    ensure!(answers > 0 && s.max_new_tokens > 0, "--samples and --max-new-tokens must be at least 1");
+    ensure!(answers > 0, "--samples must be at least 1");
     ensure!(answers <= MOST_ANSWERS, "{answers} answers are above {MOST_ANSWERS}");
-    let endpoint = args.endpoint.open(url, name, &args.out)?;
-    let parameters = Parameters {
-        max_tokens: s.max_new_tokens,
-        temperature: s.temperature,
-        top_p: s.top_p,
-        top_k: s.top_k.unwrap_or(0),
-        stop: args.stop.clone(),
-        seed: s.seed,
-    };
+    let api = args.endpoint.api().unwrap_or(Api::Completions);
+    let endpoint = args.endpoint.open(url, name, name, api, args.endpoint.budget()?, &args.out)?;
     let ask = |prompt: &Prompt, sample| Ask {
         question: Question::Text(prompt.prompt.clone()),
         parameters: parameters.clone(),

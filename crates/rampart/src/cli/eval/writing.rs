@@ -25,7 +25,6 @@ pub(crate) struct Chunk<'a> {
     /// Their tasks.
     pub(crate) tasks: &'a [&'a Task],
     /// Answers there are already, as (prompt id, index); a writer that pays for each may leave these out.
-    #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "the only writer without libtorch is a remote one"))]
     pub(crate) have: &'a BTreeSet<(String, usize)>,
 }
 

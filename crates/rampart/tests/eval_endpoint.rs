@@ -78,7 +78,10 @@ impl Endpoint {
                 let choice = json!({ "message": { "content": null, "refusal": "I would rather not." } });
                 ("200 OK", json!({ "choices": [choice], "model": "shy-1" }))
             } else {
-                let text = format!("```python\n# {}\nx = 1\n```", prompt.len());
+                let text = match body["model"].as_str() {
+                    Some("debated") => debated(prompt),
+                    _ => format!("```python\n# {}\nx = 1\n```", prompt.len()),
+                };
                 let choice = json!({ "message": { "content": text }, "text": text, "finish_reason": "stop" });
                 let usage = json!({ "prompt_tokens": 20, "completion_tokens": 9 });
                 ("200 OK", json!({ "choices": [choice], "model": "scripted-1", "usage": usage }))
@@ -90,6 +93,31 @@ impl Endpoint {
             stream.write_all((head + &answer).as_bytes()).ok()?;
         }
     }
+}
+
+/// A model whose drafts lack something that its safety critic, having looked things up, asks for.
+fn debated(prompt: &str) -> String {
+    let draft = "```python\n# v1\nx = eval(input())\n```";
+    if prompt.starts_with("You review python code for security") {
+        let said = match (prompt.contains("# v1"), prompt.contains("- review:"), prompt.contains("- search eval:")) {
+            (true, false, _) => "TOOL: review",
+            (true, true, false) => "TOOL: search eval",
+            (true, true, true) => "VERDICT: CHANGE\nDo not evaluate what is read.",
+            (false, ..) => "VERDICT: CONTENT",
+        };
+        return said.into();
+    }
+    if prompt.starts_with("You review whether") {
+        return "VERDICT: CONTENT".into();
+    }
+    if prompt.starts_with("Two reviewers") {
+        assert!(prompt.contains("Do not evaluate"));
+        return "1. No eval.".into();
+    }
+    if prompt.contains("Reviewers ask for these changes:\n1. No eval.") {
+        return draft.replace("v1", "v2").replace("eval(input())", "int(input())");
+    }
+    draft.into()
 }
 
 fn eval(out: &Path, arguments: &[&str]) -> std::io::Result<Output> {
@@ -214,5 +242,65 @@ fn several_endpoints_in_one_matrix_and_whose_the_key_is() -> Outcome {
         command.args(["eval", "owasp", "--analyzer", "native", "--no-run"]).args(arguments);
         expect(&command.arg("--out").arg(folder.path().join("none")).output()?, 2, said)?;
     }
+    Ok(())
+}
+
+#[test]
+fn critics_debate_what_an_endpoint_answers() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let endpoint = Endpoint::start(90)?;
+    let templates = at("templates").display().to_string();
+    let arguments = [
+        "--endpoint",
+        &endpoint.url,
+        "--model",
+        "debated",
+        "--template",
+        "chat",
+        "--critics",
+        "--critic-tools",
+        "review,search",
+        "--critic-prompts",
+        &templates,
+    ];
+    // A debate asks nine times: draft, three times safety, helpfulness, summary, revision, and both critics of the next round.
+    let err = expect(&eval(&at("out"), &arguments)?, 2, "answers are missing, sample")?;
+    assert!(err.contains("of \"owasp/") && err.contains("no answer in 1 attempts"), "{err}");
+    assert!(at("templates/safety.jinja").is_file() && !at("out/report.json").exists());
+    endpoint.left.store(10_000, Ordering::SeqCst);
+    expect(&eval(&at("out"), &arguments)?, 0, "critics: 20 answers, 20 of them written again; 20 content")?;
+    let asked = endpoint.count();
+    assert_eq!(asked, 20 * 9, "each question once");
+    let rows = fs::read_to_string(at("out/critics.jsonl"))?;
+    let first: Value = serde_json::from_str(rows.lines().next().ok_or("no row")?)?;
+    let turns = first["transcript"]["turns"].as_array().ok_or("no turns")?;
+    let who: Vec<&str> = turns.iter().filter_map(|t| t["who"].as_str()).collect();
+    let expected = "actor safety tool safety tool safety helpfulness summary actor safety helpfulness";
+    assert_eq!(who.join(" "), expected, "{first}");
+    assert!(turns[2]["text"].as_str().is_some_and(|t| t.contains("CWE-9")), "a finding: {}", turns[2]);
+    assert_eq!((&first["transcript"]["end"], rows.lines().count()), (&json!("content"), 20));
+    let samples = fs::read_to_string(at("out/samples.jsonl"))?;
+    assert!(samples.lines().all(|l| l.contains("# v2") && l.contains("int(input())")), "{samples}");
+    assert!(!at("out/critics.partial.jsonl").exists());
+    let other = [&arguments[..], &["--critic-rounds", "1"]].concat();
+    expect(&eval(&at("out"), &other)?, 2, "holds another run (critics differ)")?;
+    let held = [&arguments[..], &["--forbid", "eval("]].concat();
+    expect(&eval(&at("held"), &held)?, 2, "not an endpoint, nor one that critics have")?;
+    fs::write(at("templates/revise.jinja"), "{{ nothing }}")?;
+    expect(&eval(&at("broken"), &arguments)?, 2, "template revise")?;
+
+    // The same debate over prompts of one's own.
+    let (prompts, out) = (at("prompts.jsonl"), at("samples.jsonl"));
+    fs::write(&prompts, json!({ "format": 1, "id": "a", "prompt": "Read a number." }).to_string())?;
+    let generate = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rampart"));
+        command.args(["generate", "--endpoint", &endpoint.url, "--model", "debated", "--api", "chat", "--prompts"]);
+        command.arg(&prompts).arg("--out").arg(&out).args(more).env_remove("RAMPART_ENDPOINT_KEY").output()
+    };
+    let tools = ["--critics", "--critic-tools", "review,search"];
+    expect(&generate(&tools)?, 0, "critics: 1 answers, 1 of them written again; 1 content")?;
+    assert!(fs::read_to_string(&out)?.contains("int(input())") && lines(&at("samples.jsonl.critics.jsonl")) == 1);
+    expect(&generate(&["--critic-rounds", "2"])?, 2, "--critics")?;
     Ok(())
 }

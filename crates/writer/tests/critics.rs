@@ -197,7 +197,7 @@ fn run(endpoint: &Endpoint, names: &[&str], tools: &Scripted, stop: &AtomicBool)
     let cases: Vec<Case> = names.iter().map(|n| case(n)).collect();
     let prompts = Prompts::load(None).expect("the built-in ones");
     let mut debated: Vec<_> = names.iter().map(|_| None).collect();
-    let code = |_: usize, text: &str| fenced(text, Language::Python).ok();
+    let code = |_: usize, text: &str, _: bool| fenced(text, Language::Python).ok();
     debate(&cases, endpoint, endpoint, tools, &prompts, &settings(), &code, stop, &mut |i, outcome| {
         assert!(debated[i].replace(outcome).is_none(), "case {i} ended twice");
     });

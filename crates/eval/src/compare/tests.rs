@@ -47,6 +47,7 @@ fn run(name: &str, answers: &[&str]) -> Run {
         format: 1,
         name: name.into(),
         api: None,
+        critics: None,
         writer: String::new(),
         adapters: Vec::new(),
         suites: Vec::new(),

@@ -163,6 +163,13 @@ impl Options {
     }
 }
 
+/// Says what an endpoint has spent.
+pub(crate) fn say_spent(endpoint: &Endpoint) {
+    let spent = endpoint.spent();
+    let cost = if spent.cost > 0.0 { format!(", {:.4} of money", spent.cost) } else { String::new() };
+    terminal::say(&format!("{} tokens in, {} out{cost}", spent.prompt_tokens, spent.completion_tokens));
+}
+
 /// Prints what a run would ask and cost.
 pub(crate) fn print_estimate(endpoint: &Endpoint, asks: &[Ask]) -> Result<()> {
     #[derive(Serialize)]
@@ -206,9 +213,7 @@ pub(crate) fn ask_all(endpoint: &Endpoint, asks: &[Ask], what: &str) -> Result<V
         bar.set_message(format!("{} tokens", endpoint.spent().tokens()));
     });
     bar.finish_and_clear();
-    let spent = endpoint.spent();
-    let cost = if spent.cost > 0.0 { format!(", {:.4} of money", spent.cost) } else { String::new() };
-    terminal::say(&format!("{} tokens in, {} out{cost}", spent.prompt_tokens, spent.completion_tokens));
+    say_spent(endpoint);
     match first {
         None => Ok(replies.into_iter().flatten().collect()),
         Some((_, Error::Stopped)) if stop.load(Ordering::Relaxed) => {

@@ -24,3 +24,20 @@ fn a_served_model_scores_as_the_same_model_here() -> Outcome {
     }
     Ok(())
 }
+
+#[test]
+fn a_model_here_is_held_to_phrases() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (prompts, out) = (folder.path().join("prompts.jsonl"), folder.path().join("out.jsonl"));
+    fs::write(&prompts, r#"{"format":1,"id":"a","prompt":"def add(a, b):\n"}"#)?;
+    let done = Command::new(env!("CARGO_BIN_EXE_rampart"))
+        .args(["generate", "--samples", "3", "--max-new-tokens", "40", "--require", "# held", "--forbid", "return"])
+        .arg("--model")
+        .arg(tiny())
+        .args([&"--prompts".into(), &prompts, &"--out".into(), &out])
+        .output()?;
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let samples = fs::read_to_string(&out)?;
+    assert!(samples.lines().count() == 3 && samples.lines().all(|l| l.contains("# held") && !l.contains("return")));
+    Ok(())
+}

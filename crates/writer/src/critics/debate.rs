@@ -12,6 +12,9 @@ use std::{
 /// Characters of a tool's answer or an observation that a prompt repeats.
 const LONGEST_ANSWER: usize = 2_000;
 
+/// The code in an answer, from its place, its text, and whether it is a revision.
+pub type Extract<'a> = &'a dyn Fn(usize, &str, bool) -> Option<String>;
+
 /// What a debate waits for.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
@@ -75,7 +78,7 @@ impl State<'_> {
 }
 
 /// Drafts answers and debates them. `actor` drafts and revises, `critic` judges and sums up; they may be one. `code` takes the
-/// code out of an answer's text, or says that there is none. `each` hears of every case exactly once, by its place.
+/// code out of an answer's text (its place, the text, whether it is a revision), or says that there is none. `each` hears of every case exactly once, by its place.
 ///
 /// A question that the other side refuses ends its debate with the code as it stands ([`End::Refused`]), a draft's apart; any
 /// other error ends the case without an answer: half a debate is another experiment.
@@ -87,7 +90,7 @@ pub fn debate(
     tools: &dyn Tools,
     prompts: &Prompts,
     settings: &Settings,
-    code: &dyn Fn(usize, &str) -> Option<String>,
+    code: Extract<'_>,
     stop: &AtomicBool,
     each: &mut dyn FnMut(usize, Result<Debated>),
 ) {
@@ -171,7 +174,7 @@ struct Table<'a> {
     tools: &'a dyn Tools,
     prompts: &'a Prompts,
     settings: &'a Settings,
-    code: &'a dyn Fn(usize, &str) -> Option<String>,
+    code: Extract<'a>,
 }
 
 impl Table<'_> {
@@ -259,7 +262,7 @@ impl Table<'_> {
         match state.step.clone() {
             Step::Draft => {
                 (state.text, state.finish) = (reply.text.clone(), reply.finish);
-                match (self.code)(i, &reply.text).filter(|c| !c.trim().is_empty()) {
+                match (self.code)(i, &reply.text, false).filter(|c| !c.trim().is_empty()) {
                     Some(code) => {
                         state.say(Who::Actor, &reply.text, "");
                         (state.code, state.round) = (code, 1);
@@ -283,7 +286,7 @@ impl Table<'_> {
                 None
             }
             Step::Revise => {
-                match (self.code)(i, &reply.text).filter(|c| !c.trim().is_empty()) {
+                match (self.code)(i, &reply.text, true).filter(|c| !c.trim().is_empty()) {
                     Some(code) => {
                         state.say(Who::Actor, &reply.text, "");
                         (state.text, state.finish, state.code) = (reply.text.clone(), reply.finish, code);

@@ -13,7 +13,7 @@ mod debate;
 mod prompts;
 mod reply;
 
-pub use debate::debate;
+pub use debate::{Extract, debate};
 pub use prompts::Prompts;
 pub use reply::{Said, read};
 

@@ -1,5 +1,6 @@
 //! What critics and the writer are asked with: templates, built in or a user's.
 
+use crate::ask::hash;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::Value;
 use std::{fs, path::Path};
@@ -17,7 +18,10 @@ const FUEL: u64 = 1_000_000;
 
 /// The prompts' templates.
 #[derive(Debug)]
-pub struct Prompts(Environment<'static>);
+pub struct Prompts {
+    environment: Environment<'static>,
+    digest: String,
+}
 
 impl Prompts {
     /// The built-in ones, or the files of a folder: `safety.jinja`, `helpfulness.jinja`, `summary.jinja`, `revise.jinja`.
@@ -30,6 +34,7 @@ impl Prompts {
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(FUEL));
+        let mut all = String::new();
         for (name, built_in) in TEMPLATES {
             let source = match folder {
                 None => built_in.to_owned(),
@@ -38,9 +43,10 @@ impl Prompts {
                     fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?
                 }
             };
+            all.push_str(&source);
             environment.add_template_owned(name, source).map_err(|e| format!("template {name}: {e}"))?;
         }
-        let prompts = Self(environment);
+        let prompts = Self { environment, digest: hash(all.as_bytes())[..12].to_owned() };
         let (said, looked) = (
             serde_json::json!([{ "critic": "c", "round": 1, "text": "t" }]),
             serde_json::json!([{ "tool": "t", "answer": "a" }]),
@@ -73,9 +79,15 @@ impl Prompts {
         Ok(written)
     }
 
+    /// Which prompts these are: the beginning of their SHA-256.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
     /// A prompt.
     pub(super) fn render(&self, name: &str, values: &Value) -> Result<String, String> {
-        let text = self.0.get_template(name).and_then(|t| t.render(minijinja::Value::from_serialize(values)));
+        let text = self.environment.get_template(name).and_then(|t| t.render(minijinja::Value::from_serialize(values)));
         text.map_err(|e| format!("template {name}: {e:#}"))
     }
 }

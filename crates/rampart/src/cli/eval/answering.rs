@@ -2,17 +2,21 @@
 
 use super::{
     Args,
+    debated::Debating,
     remote::Remote,
     subjects::{Place, Subject},
     writing,
 };
-use crate::cli::{endpoint, stop, terminal};
+use crate::cli::{
+    critics::{Critics, Somebody},
+    endpoint, stop, terminal,
+};
 use ::eval::{
     Asking, Task,
     asking::Form,
     run::{RunRecord, file},
 };
-use ::writer::{Api, Budget};
+use ::writer::{Api, Budget, Parameters};
 #[cfg(not(feature = "torch"))]
 use anyhow::bail;
 use anyhow::{Context, Result};
@@ -31,11 +35,14 @@ pub(super) struct Answering<'a> {
     pub(super) tasks: &'a [Task],
     /// One for all endpoints.
     pub(super) budget: Arc<Budget>,
+    /// Who debates the answers, where somebody does.
+    pub(super) critics: Option<Critics>,
 }
 
 impl Answering<'_> {
     /// Fills in what a record says of its model.
-    pub(super) fn describe(&self, record: &mut RunRecord, subject: &Subject) {
+    pub(super) fn describe(&self, record: &mut RunRecord, subject: &Subject) -> Result<()> {
+        record.critics = self.args.critics.described()?;
         record.name.clone_from(&subject.name);
         record.writer = subject.writer();
         match &subject.place {
@@ -50,6 +57,7 @@ impl Answering<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Kind of endpoint: the one named, else the one that the prompts are written for.
@@ -85,6 +93,9 @@ impl Answering<'_> {
         let asks: Vec<_> =
             self.prompts.iter().flat_map(|p| (0..remote.samples).map(|i| remote.ask(&p.prompt, i))).collect();
         terminal::say(&format!("{}: {}", subject.name, subject.writer()));
+        if self.args.critics.critics {
+            terminal::say("the drafts alone; what critics ask depends on what is said");
+        }
         endpoint::print_estimate(&remote.endpoint, &asks)
     }
 
@@ -112,6 +123,10 @@ impl Answering<'_> {
         match &subject.place {
             Place::There { url, model } => {
                 let mut remote = self.remote(record, &subject.name, url, model, out)?;
+                if let Some(critics) = &self.critics {
+                    let (parameters, actor) = (remote.parameters, Somebody::There(Box::new(remote.endpoint)));
+                    return Ok((self.debated(record, actor, critics, parameters, out)?, BTreeSet::new()));
+                }
                 let samples = writing::ask(&mut remote, self.prompts, self.tasks, n, out, &stop)?;
                 Ok((samples, remote.answered_by))
             }
@@ -120,6 +135,31 @@ impl Answering<'_> {
                 Ok((samples, BTreeSet::new()))
             }
         }
+    }
+
+    /// Answers that critics have debated.
+    fn debated(
+        &self,
+        record: &RunRecord,
+        actor: Somebody,
+        critics: &Critics,
+        parameters: Parameters,
+        out: &Path,
+    ) -> Result<Vec<Sample>> {
+        let mut debating = Debating {
+            actor,
+            critics,
+            parameters,
+            asking: self.asking,
+            name: record.name.clone(),
+            samples: record.samples_per_prompt,
+            folder: out.to_owned(),
+        };
+        let flag = stop::flag();
+        let stop = || flag.load(Ordering::Relaxed);
+        let samples = writing::ask(&mut debating, self.prompts, self.tasks, record.samples_per_prompt, out, &stop);
+        debating.actor.say_spent();
+        samples
     }
 
     /// Answers of a model on this machine.
@@ -134,6 +174,13 @@ impl Answering<'_> {
     ) -> Result<Vec<Sample>> {
         let n = record.samples_per_prompt;
         let sampling = record.sampling.as_ref().context("a model is sampled by settings")?;
+        if let Some(critics) = &self.critics {
+            let mut parameters = self.args.sampling.parameters(self.asking.stops())?;
+            (parameters.max_tokens, parameters.temperature) = (sampling.max_new_tokens, sampling.temperature);
+            (parameters.top_p, parameters.top_k) = (sampling.top_p, sampling.top_k);
+            let actor = Somebody::Here(Box::new(writing::local::load(folder, adapters)?));
+            return self.debated(record, actor, critics, parameters, out);
+        }
         let mut params = self.args.sampling.params(n, self.asking.stops());
         (params.max_new_tokens, params.temperature) = (sampling.max_new_tokens, sampling.temperature);
         (params.top_p, params.top_k) = (sampling.top_p, sampling.top_k);

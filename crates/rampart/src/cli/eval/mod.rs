@@ -2,6 +2,7 @@
 
 mod answering;
 mod data;
+mod debated;
 mod judging;
 mod record;
 mod rejudge;
@@ -14,7 +15,7 @@ pub(crate) use judging::judge_codes;
 #[cfg(feature = "torch")]
 pub(crate) use judging::open_judge;
 
-use super::{answers::Sampling, endpoint, exit, terminal};
+use super::{answers::Sampling, critics, endpoint, exit, terminal};
 use ::eval::{
     Asking, Outcome, Task,
     asking::{Extraction, Form, Variant},
@@ -50,6 +51,7 @@ const SHOWN: usize = 10;
   rampart eval variants --endpoint http://127.0.0.1:8000/v1 --model tiny --temperature 0 --out out/served
   rampart eval owasp --template chat --endpoint https://api.example.com/v1 --model large --price-prompt 0.5 \\
       --price-completion 1.5 --money-budget 2 --dry-run --out out/large
+  rampart eval owasp --template chat --endpoint http://127.0.0.1:8000/v1 --model large --critics --out out/debated
   rampart eval owasp --model ours=models/tiny --model theirs=http://127.0.0.1:8000/v1#large --out out/both
 
 A run that was interrupted goes on when the same command is given again.")]
@@ -113,6 +115,8 @@ pub(crate) struct Args {
     sampling: Sampling,
     #[command(flatten)]
     endpoint: endpoint::Options,
+    #[command(flatten)]
+    critics: critics::Options,
     /// Analyzers, by the names that `rampart scan` knows.
     #[arg(long, value_delimiter = ',', default_values = judging::USUAL)]
     analyzer: Vec<String>,
@@ -179,19 +183,29 @@ pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
         "nothing to judge: give --model DIR, --endpoint URL --model NAME, --samples F.jsonl, or --prompts-only"
     );
     let addresses = subjects::addresses(&subjects);
-    if addresses.is_empty() {
+    let critics_there = args.critics.address();
+    if addresses.is_empty() && critics_there.is_none() {
         args.endpoint.without_endpoint()?;
     }
-    args.endpoint.one_key_each(addresses.len())?;
+    args.endpoint
+        .one_key_each(addresses.iter().map(String::as_str).chain(critics_there).collect::<BTreeSet<_>>().len())?;
     let budget = args.endpoint.budget()?;
-    let answering = Answering { args, asking, prompts: &prompts, tasks: &tasks, budget };
     let sampling = record::sampling(args, &asked)?;
+    let run = !args.no_run;
+    let beside = args.out.join("critics");
+    // A dry run asks no critic.
+    let critics = if args.endpoint.dry_run {
+        None
+    } else {
+        args.critics.open(&args.endpoint, &budget, &beside, args.python.as_deref(), run)?
+    };
+    let answering = Answering { args, asking, prompts: &prompts, tasks: &tasks, budget, critics };
     let matrix = subjects.len() > 1;
     let out_of = |subject: &Subject| if matrix { args.out.join(&subject.name) } else { args.out.clone() };
     if args.endpoint.dry_run {
         for subject in &subjects {
             let mut record = record::new(args, &asked, Some(sampling.clone()), None);
-            answering.describe(&mut record, subject);
+            answering.describe(&mut record, subject)?;
             answering.estimate(&record, subject, &out_of(subject))?;
         }
         return Ok(None);
@@ -216,7 +230,7 @@ pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
         let out = out_of(subject);
         let started = Instant::now();
         let mut record = record::new(args, &asked, Some(sampling.clone()), Some(&judge));
-        answering.describe(&mut record, subject);
+        answering.describe(&mut record, subject)?;
         record::fits(&record, &out)?;
         let heard = record::answered_by(&out);
         record.write(&out)?;
@@ -227,6 +241,7 @@ pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
             record.versions.insert(record::ANSWERED_BY.into(), names.join(", "));
         }
         let (run, said) = conclude(record, &out, &asked, &prompts, samples, &judge, started)?;
+        debated::finish(&out, &run.samples)?;
         writing::finish(&out);
         runs.push((run, out));
         notes.extend(said);

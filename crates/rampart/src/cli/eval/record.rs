@@ -25,6 +25,8 @@ pub(super) fn sampling(args: &Args, asked: &[Asked]) -> Result<SamplingRecord> {
         top_p: s.top_p,
         top_k: s.top_k(),
         seed: s.seed,
+        require: s.require.clone(),
+        forbid: s.forbid.clone(),
     };
     if !args.published {
         return Ok(given);
@@ -46,6 +48,7 @@ pub(super) fn new(args: &Args, asked: &[Asked], sampling: Option<SamplingRecord>
         name: String::new(),
         writer: String::new(),
         api: None,
+        critics: None,
         adapters: Vec::new(),
         suites: asked.iter().map(|a| a.record.clone()).collect(),
         form: args.template.to_string(),
@@ -81,6 +84,7 @@ pub(super) fn fits(record: &RunRecord, out: &Path) -> Result<()> {
         ("name", there.name != record.name),
         ("writer", there.writer != record.writer),
         ("api", there.api != record.api),
+        ("critics", there.critics != record.critics),
         ("adapters", there.adapters != record.adapters),
         (
             "suites",
@@ -120,6 +124,7 @@ pub(super) fn facts(runs: &[&Run]) -> Vec<(String, String)> {
     }
     let security = if r.variant == "plain" { String::new() } else { format!(", {}", r.variant) };
     facts.push(("Prompts".into(), format!("{}{security}", r.form)));
+    facts.extend(r.critics.iter().map(|critics| ("Critics".into(), critics.clone())));
     facts.extend(r.suites.iter().filter_map(|s| Some((format!("Data of {}", s.name), s.data.clone()?))));
     let came = runs.iter().map(|r| r.samples.len().to_string()).collect::<Vec<_>>().join(" and ");
     let wanted = run.rows.len() * r.samples_per_prompt;

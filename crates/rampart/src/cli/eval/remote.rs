@@ -1,7 +1,7 @@
 //! An endpoint that answers a suite: only what is missing is asked, and every answer is kept as it comes.
 
 use super::writing::{Chunk, Writer, sample};
-use crate::cli::{stop, terminal};
+use crate::cli::{endpoint::say_spent, stop, terminal};
 use anyhow::{Context, Result, bail};
 use eval::{Asking, Task};
 use lexicon::Sample;
@@ -25,13 +25,6 @@ impl Remote {
     pub(crate) fn ask(&self, prompt: &str, sample: usize) -> Ask {
         let question = Question::Text(prompt.to_owned());
         Ask { question, parameters: self.parameters.clone(), sample, expect: None }
-    }
-
-    /// All that is spent, in words.
-    pub(crate) fn say_spent(&self) {
-        let spent = self.endpoint.spent();
-        let cost = if spent.cost > 0.0 { format!(", {:.4} of money", spent.cost) } else { String::new() };
-        terminal::say(&format!("{} tokens in, {} out{cost}", spent.prompt_tokens, spent.completion_tokens));
     }
 }
 
@@ -75,7 +68,7 @@ impl Writer for Remote {
             }
         });
         bar.finish_and_clear();
-        self.say_spent();
+        say_spent(&self.endpoint);
         kept?;
         match first {
             None => Ok(()),

@@ -344,17 +344,16 @@ impl Tools for Bench {
 
     fn answer(&self, calls: &[Call<'_>]) -> Vec<String> {
         let mut answers: Vec<String> = calls.iter().map(|_| String::new()).collect();
-        type Batch<'a> = &'a dyn Fn(&[Call<'_>]) -> Vec<String>;
-        let batches: [(&dyn Fn(&Tool) -> bool, Batch); 2] = [
-            (&|t: &Tool| matches!(t, Tool::Review), &|c: &[Call<'_>]| self.review(c)),
-            (&|t: &Tool| matches!(t, Tool::Run), &|c: &[Call<'_>]| self.run(c)),
-        ];
-        for (wanted, batch) in batches {
-            let (places, some): (Vec<usize>, Vec<Call<'_>>) =
-                calls.iter().enumerate().filter(|(_, c)| wanted(c.tool)).map(|(i, c)| (i, *c)).unzip();
-            if !some.is_empty() {
-                places.into_iter().zip(batch(&some)).for_each(|(i, answer)| answers[i] = answer);
-            }
+        // What the judge does is done in batches, what a search does is not.
+        let of = |tool: &Tool| -> (Vec<usize>, Vec<Call<'_>>) {
+            calls.iter().enumerate().filter(|(_, c)| c.tool == tool).map(|(i, c)| (i, *c)).unzip()
+        };
+        let ((reviewed, reviews), (run, runs)) = (of(&Tool::Review), of(&Tool::Run));
+        if !reviews.is_empty() {
+            reviewed.into_iter().zip(self.review(&reviews)).for_each(|(i, answer)| answers[i] = answer);
+        }
+        if !runs.is_empty() {
+            run.into_iter().zip(self.run(&runs)).for_each(|(i, answer)| answers[i] = answer);
         }
         for (call, answer) in calls.iter().zip(&mut answers) {
             if let Tool::Search(what) = call.tool {

@@ -110,14 +110,14 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(exit::CLEAN)
 }
 
-fn from_endpoint(args: &Args, url: &String, prompts: &[Prompt]) -> Result<()> {
+fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
     let name = args.model.to_str().context("--model is not text")?;
     let parameters = args.sampling.parameters(args.stop.clone())?;
     let answers = prompts.len().saturating_mul(args.samples);
     ensure!(answers > 0, "--samples must be at least 1");
     ensure!(answers <= MOST_ANSWERS, "{answers} answers are above {MOST_ANSWERS}");
     let api = args.endpoint.api().unwrap_or(Api::Completions);
-    let addresses = [Some(url.as_str()), args.critics.address()].into_iter().flatten().collect::<BTreeSet<_>>();
+    let addresses = [Some(url), args.critics.address()].into_iter().flatten().collect::<BTreeSet<_>>();
     args.endpoint.one_key_each(addresses.len())?;
     let budget = args.endpoint.budget()?;
     let endpoint = args.endpoint.open(url, name, name, api, Arc::clone(&budget), &args.out)?;

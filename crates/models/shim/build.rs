@@ -1,4 +1,4 @@
-//! Compiles `ranks.cpp` against libtorch's headers, and links as every package here does.
+//! Compiles the shim against libtorch's headers, and links as every package here does.
 
 #[path = "../build.rs"]
 mod link;
@@ -24,6 +24,6 @@ fn main() {
         .include(include.join("torch/csrc/api/include"))
         .include(include)
         .warnings(false)
-        .file("shim/ranks.cpp")
-        .compile("rampart_ranks");
+        .files(["shim/ranks.cpp", "shim/tiles.cpp"])
+        .compile("rampart_shim");
 }

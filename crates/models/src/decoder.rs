@@ -8,7 +8,7 @@ use crate::{
     config::{Activation, Arrangement, NormKind, Positions},
     families::{Projection, Slot},
     kernels::{self, Norm, NormWeights},
-    linear::{Linear, LowRank, Weight, cast},
+    linear::{Input, Linear, LowRank, Weight, cast},
     packing::Placed,
     tape::{BlockTape, Normed, Saved},
 };
@@ -144,26 +144,28 @@ impl Decoder {
         attend: &mut dyn FnMut([Tensor; 3]) -> Attended,
     ) -> (Stream, BlockTape) {
         let mut kept = [const { None }; Projection::COUNT];
-        let mut project = |p: Projection, h: &Tensor| {
+        let mut project = |p: Projection, h: &Input| {
             let (y, low) = block.projection(p).forward_keeping(h, self.compute, pass);
             kept[p as usize] = low;
             y
         };
         let before = self.norm(&stream.x, stream.pending.as_ref(), &block.input_norm);
         drop(stream);
+        let h = Input::new(&before.y);
         let qkv = match block.get(Projection::Qkv) {
-            None => [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &before.y)),
-            Some(_) => self.split(&project(Projection::Qkv, &before.y)),
+            None => [Projection::Q, Projection::K, Projection::V].map(|p| project(p, &h)),
+            Some(_) => self.split(&project(Projection::Qkv, &h)),
         };
+        drop(h);
         let (qkv, heads) = self.placed(qkv, block, angles);
         let attended = attend(qkv);
-        let o = project(Projection::O, &attended.out);
+        let o = project(Projection::O, &Input::new(&attended.out));
         let middle = match (&block.post_norm, self.config.arrangement) {
             (Some(norm), Arrangement::Sequential) => Some(self.norm(&before.x, Some(&o), norm)),
             (Some(norm), _) => Some(self.norm(&before.x, None, norm)),
             (None, _) => None,
         };
-        let h = middle.as_ref().map_or(&before.y, |m| &m.y);
+        let h = &Input::new(middle.as_ref().map_or(&before.y, |m| &m.y));
         let (gate, up) = match (block.get(Projection::GateUp), block.get(Projection::Gate)) {
             (Some(_), _) => {
                 let halves = project(Projection::GateUp, h).chunk(2, 1);
@@ -172,7 +174,7 @@ impl Decoder {
             (None, Some(_)) => (Some(project(Projection::Gate, h)), project(Projection::Up, h)),
             (None, None) => (None, project(Projection::Up, h)),
         };
-        let down = project(Projection::Down, &self.activated(gate.as_ref(), &up));
+        let down = project(Projection::Down, &Input::new(&self.activated(gate.as_ref(), &up)));
         let x = match (self.config.arrangement, &middle) {
             (Arrangement::Sequential, Some(middle)) => middle.x.shallow_clone(),
             _ => &before.x + o,

@@ -1,6 +1,6 @@
 //! Where tensors live and in which precision products run.
 
-use crate::{Error, Result};
+use crate::{Error, Result, kernels};
 use tch::{Cuda, Device, Kind};
 
 /// What `device.kind` asks for.
@@ -38,6 +38,19 @@ pub struct Compute {
     pub kind: Kind,
     /// Whether the blocks' projections are kept in four bits.
     pub nf4: bool,
+    /// How products of f32 are made.
+    pub products: Products,
+}
+
+/// How exact products of f32 are, in the words of PyTorch's `set_float32_matmul_precision`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Products {
+    /// A value is the sum of two bf16: 16 bits of the significand remain, and the processor's bf16 tiles multiply them, where
+    /// it has such; else as [`Self::Highest`].
+    #[default]
+    High,
+    /// All 24 bits.
+    Highest,
 }
 
 impl Compute {
@@ -65,7 +78,25 @@ impl Compute {
             Precision::Auto | Precision::Nf4 if device.is_cuda() || fast_bf16() => Kind::BFloat16,
             Precision::Auto | Precision::Nf4 => Kind::Float,
         };
-        Ok(Self { device, kind, nf4: precision == Precision::Nf4 })
+        Ok(Self { device, kind, nf4: precision == Precision::Nf4, products: Products::default() })
+    }
+
+    /// The same with products of another exactness.
+    #[must_use]
+    pub const fn with(self, products: Products) -> Self {
+        Self { products, ..self }
+    }
+
+    /// Whether the processor's bf16 tiles make the products of matrices of this many rows with weights of these sides.
+    ///
+    /// A product pays for the packing of its weight, which few rows do not bring in again (measured: 128 of 768 x 768 do),
+    /// and tiles read values in pairs.
+    pub(crate) fn tiles(self, rows: i64, sides: &[i64]) -> bool {
+        self.device == Device::Cpu
+            && (self.kind == Kind::BFloat16 || self.products == Products::High)
+            && rows >= 128
+            && sides.iter().all(|side| *side >= 512 && side % 2 == 0)
+            && kernels::tiles_serve()
     }
 
     /// The same on the device of this number, where there are several: each process of a machine takes its own.

@@ -1,10 +1,16 @@
-//! Log-probabilities of labels, and their gradient, a chunk of rows at a time: the logit matrix is never stored.
+//! Log-probabilities of labels, and their gradient, a chunk of rows at a time: a large logit matrix is never stored.
 //!
-//! Forward keeps only `log p(label)`. Backward computes the chunk's logits again and turns `dLoss/dlogp` into the
-//! gradient of the hidden states, and of the head where it trains:
+//! Forward keeps `log p(label)`, and logits where they are few. Backward computes a chunk's logits again where they were
+//! not kept, and turns `dLoss/dlogp` into the gradient of the hidden states, and of the head where it trains:
 //! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
 
-use crate::{Compute, Decoder, kernels, linear::cast, packing::even};
+use crate::{
+    Compute, Decoder,
+    kernels::{self, Factor, Onto, Panels, product},
+    linear::cast,
+    packing::even,
+};
+use std::cell::OnceCell;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
@@ -16,6 +22,27 @@ const CHUNK_ROWS: i64 = 512;
 
 /// Values of such a chunk at most: 128 MiB in f32.
 const LARGEST_CHUNK: i64 = 32 << 20;
+
+/// Logits that stay between the two passes at most: less than the tape of the blocks below, and a third of the head's
+/// products.
+const KEPT_BYTES: i64 = 512 << 20;
+
+/// Logits of some labels, on their way to a gradient.
+#[derive(Debug)]
+struct Chunk {
+    /// First label.
+    from: usize,
+    /// Labels; rows beyond them ask nothing.
+    n: usize,
+    rows: Tensor,
+    tokens: Vec<i64>,
+    h: Tensor,
+    logits: Tensor,
+}
+
+/// What [`Head::log_probs_keeping`] leaves for [`Head::backward`].
+#[derive(Debug)]
+pub struct KeptLogits(Vec<Chunk>);
 
 /// Which rows are asked for which label.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +82,8 @@ pub struct HeadGradient {
 #[derive(Debug)]
 pub struct Head {
     weight: Tensor,
+    /// The weight as the tiles read it on the way forward and back, made once a step.
+    panels: [OnceCell<Panels>; 2],
     bias: Option<Tensor>,
     trains: bool,
     compute: Compute,
@@ -66,6 +95,7 @@ impl Head {
     pub fn new(decoder: &Decoder) -> Self {
         Self {
             weight: decoder.head_in_compute(),
+            panels: Default::default(),
             bias: no_grad(|| decoder.head_bias.as_ref().map(|b| cast(b, decoder.compute).detach())),
             trains: decoder.head_weight().requires_grad(),
             compute: decoder.compute,
@@ -92,6 +122,28 @@ impl Head {
         (rows, tokens, h)
     }
 
+    fn tiles(&self, rows: i64) -> bool {
+        self.compute.tiles(rows, &self.weight.size())
+    }
+
+    fn logits(&self, h: &Tensor) -> Tensor {
+        if !self.tiles(h.size()[0]) {
+            return h.linear(&self.weight, self.bias.as_ref());
+        }
+        let panels = self.panels[0].get_or_init(|| Panels::of_transposed(&self.weight));
+        let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(b.shallow_clone()));
+        product(&[(&Factor::of(h), panels)], onto, self.compute.kind)
+    }
+
+    /// `dlogits W`, f32.
+    fn hidden_gradient(&self, d_logits: &Tensor) -> Tensor {
+        if !self.tiles(d_logits.size()[0]) {
+            return d_logits.matmul(&self.weight).to_kind(Kind::Float);
+        }
+        let panels = self.panels[1].get_or_init(|| Panels::of(&self.weight));
+        product(&[(&Factor::of(d_logits), panels)], Onto::Nothing, Kind::Float)
+    }
+
     fn on_device(&self, tokens: &[i64]) -> Tensor {
         Tensor::from_slice(tokens).to_device(self.compute.device).unsqueeze(1)
     }
@@ -100,27 +152,51 @@ impl Head {
     #[must_use]
     pub fn log_probs(&self, hidden: &Tensor, labels: &Labels) -> Vec<f64> {
         no_grad(|| {
-            let mut out = Vec::with_capacity(labels.len());
-            for (from, n) in self.chunks(labels) {
-                let (_, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear(&self.weight, self.bias.as_ref());
-                if self.compute.device == Device::Cpu {
-                    out.extend(kernels::label_log_probs(&logits, &tokens, None).into_iter().take(n));
-                    continue;
-                }
-                let logits = logits.to_kind(Kind::Float);
-                let chosen = logits.gather(1, &self.on_device(&tokens), false).squeeze_dim(1);
-                out.extend(values(&(chosen - logits.logsumexp(&[1i64][..], false))));
-            }
-            out
+            let chunks = self.chunks(labels).map(|(from, n)| self.chunk(from, n, labels, hidden));
+            chunks.flat_map(|chunk| self.chunk_log_probs(&chunk)).collect()
         })
     }
 
-    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Labels whose derivative is zero
-    /// (an objective that looks at some tokens only) cost nothing.
+    /// [`Self::log_probs`], and the logits where they are few enough to stay until [`Self::backward`].
     #[must_use]
-    pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64]) -> HeadGradient {
+    pub fn log_probs_keeping(&self, hidden: &Tensor, labels: &Labels) -> (Vec<f64>, Option<KeptLogits>) {
+        let bytes = if self.compute.kind == Kind::Float { 4 } else { 2 };
+        if labels.len() as i64 * self.weight.size()[0] * bytes > KEPT_BYTES {
+            return (self.log_probs(hidden, labels), None);
+        }
+        no_grad(|| {
+            let chunks: Vec<Chunk> = self.chunks(labels).map(|(from, n)| self.chunk(from, n, labels, hidden)).collect();
+            (chunks.iter().flat_map(|chunk| self.chunk_log_probs(chunk)).collect(), Some(KeptLogits(chunks)))
+        })
+    }
+
+    fn chunk(&self, from: usize, n: usize, labels: &Labels, hidden: &Tensor) -> Chunk {
+        let (rows, tokens, h) = self.pick(from, n, labels, hidden);
+        let logits = self.logits(&h);
+        Chunk { from, n, rows, tokens, h, logits }
+    }
+
+    fn chunk_log_probs(&self, chunk: &Chunk) -> Vec<f64> {
+        let mut logps = if self.compute.device == Device::Cpu {
+            kernels::label_log_probs(&chunk.logits, &chunk.tokens, None)
+        } else {
+            let logits = chunk.logits.to_kind(Kind::Float);
+            let chosen = logits.gather(1, &self.on_device(&chunk.tokens), false).squeeze_dim(1);
+            values(&(chosen - logits.logsumexp(&[1i64][..], false)))
+        };
+        logps.truncate(chunk.n);
+        logps
+    }
+
+    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Labels whose derivative is zero
+    /// (an objective that looks at some tokens only) cost nothing, unless their logits were kept.
+    #[must_use]
+    pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64], kept: Option<KeptLogits>) -> HeadGradient {
         let told: Vec<usize> = (0..labels.len()).filter(|&i| d[i] != 0.0).collect();
+        // Two products for every label that was kept, or three for those that are told.
+        if let Some(kept) = kept.filter(|_| 3 * told.len() >= 2 * labels.len()) {
+            return self.gradient(hidden, kept.0.into_iter(), d).1;
+        }
         let only = |all: &[i64]| told.iter().map(|&i| all[i]).collect();
         let labels = Labels { rows: only(&labels.rows), tokens: only(&labels.tokens) };
         let d: Vec<f64> = told.iter().map(|&i| d[i]).collect();
@@ -131,15 +207,18 @@ impl Head {
     /// beforehand (likelihood): the logits are computed once.
     #[must_use]
     pub fn fused(&self, hidden: &Tensor, labels: &Labels, d: &[f64]) -> (Vec<f64>, HeadGradient) {
+        let chunks = self.chunks(labels).map(|(from, n)| no_grad(|| self.chunk(from, n, labels, hidden)));
+        self.gradient(hidden, chunks, d)
+    }
+
+    fn gradient(&self, hidden: &Tensor, chunks: impl Iterator<Item = Chunk>, d: &[f64]) -> (Vec<f64>, HeadGradient) {
         no_grad(|| {
-            let mut logps = Vec::with_capacity(labels.len());
+            let mut logps = Vec::with_capacity(d.len());
             let mut d_hidden = Tensor::zeros_like(hidden);
             let mut d_weight =
                 self.trains.then(|| Tensor::zeros(self.weight.size(), (Kind::Float, self.compute.device)));
             let mut d_bias = self.bias.as_ref().filter(|_| self.trains).map(|b| b.to_kind(Kind::Float).zeros_like());
-            for (from, n) in self.chunks(labels) {
-                let (rows, tokens, h) = self.pick(from, n, labels, hidden);
-                let logits = h.linear(&self.weight, self.bias.as_ref());
+            for Chunk { from, n, rows, tokens, h, logits } in chunks {
                 let mut g = d[from..from + n].to_vec();
                 g.resize(tokens.len(), 0.0);
                 let d_logits = if self.compute.device == Device::Cpu {
@@ -150,7 +229,7 @@ impl Head {
                     let g: Vec<f32> = g.iter().map(|&x| x as f32).collect();
                     let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
                     let logp = logits.to_kind(Kind::Float).log_softmax(1, None::<Kind>);
-                    logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)));
+                    logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)).into_iter().take(n));
                     // g (onehot - softmax), in place.
                     let mut d_logits = logp;
                     let _ = d_logits.exp_();
@@ -158,8 +237,7 @@ impl Head {
                     let _ = d_logits.scatter_add_(1, &tokens, &g);
                     cast(&d_logits, self.compute)
                 };
-                let dh = d_logits.matmul(&self.weight).to_kind(Kind::Float);
-                let _ = d_hidden.index_add_(0, &rows, &dh);
+                let _ = d_hidden.index_add_(0, &rows, &self.hidden_gradient(&d_logits));
                 if let Some(d_weight) = &mut d_weight {
                     let _ = d_weight.g_add_(&d_logits.tr().matmul(&h));
                 }

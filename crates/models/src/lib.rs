@@ -65,7 +65,7 @@ pub use tokenizer::Tokenizer;
 pub use {
     adapter::LoraConfig,
     decoder::Decoder,
-    device::{Compute, DeviceKind, Precision},
+    device::{Compute, DeviceKind, Precision, Products},
     folder::{Model, Stored},
     generate::{Generation, SamplingParams},
     live::Live,

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(bytes(&own.scales)?, bytes(&golden["scales"])?);
         let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
         assert!(far(&own.factors, &golden["factors"]) < 1e-7);
-        let compute = Compute { device: Device::Cpu, kind: Kind::Float, nf4: true };
+        let compute = Compute { device: Device::Cpu, kind: Kind::Float, nf4: true, products: crate::Products::High };
         let bf16 = own.weight(Compute { kind: Kind::BFloat16, ..compute });
         assert!(bf16.equal(&golden["values"]), "{}", far(&bf16, &golden["values"]));
         Ok(())
@@ -163,7 +163,8 @@ mod tests {
     #[test]
     fn odd_ends_and_zeros_survive() {
         for shape in [[3, 50], [1, 2], [5, 64], [2, 33]] {
-            let compute = Compute { device: Device::Cpu, kind: Kind::Float, nf4: true };
+            let compute =
+                Compute { device: Device::Cpu, kind: Kind::Float, nf4: true, products: crate::Products::High };
             let weight = Tensor::randn(shape, (Kind::Float, Device::Cpu));
             let back = Nf4::of(&weight, Device::Cpu).weight(compute);
             let largest = weight.abs().max().double_value(&[]);

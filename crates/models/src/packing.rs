@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn numbers_of_rows_come_back() {
-        let bf16 = Compute { device: Device::Cpu, kind: Kind::BFloat16, nf4: false };
+        let bf16 = Compute { device: Device::Cpu, kind: Kind::BFloat16, nf4: false, products: crate::Products::High };
         let sizes: std::collections::BTreeSet<usize> = (4096..8192).map(|n| even(n, bf16)).collect();
         assert_eq!((sizes.len(), even(4097, bf16), even(7, bf16)), (17, 4352, 7));
         assert_eq!(even(4097, Compute { kind: Kind::Float, ..bf16 }), 4097);

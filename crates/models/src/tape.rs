@@ -12,7 +12,7 @@ use crate::{
     families::Projection::{self, Down, Gate, GateUp, K, O, Q, Qkv, Up, V},
     head::HeadGradient,
     kernels::{self, Norm, NormGradient},
-    linear::{Kept, LowGradient, accumulate},
+    linear::{Back, Kept, Linear, LowGradient, accumulate},
 };
 use tch::{Kind, Tensor, no_grad};
 
@@ -243,19 +243,19 @@ impl Decoder {
         out
     }
 
-    fn back(
-        &self,
-        block: &Block,
-        tape: &BlockTape,
-        p: Projection,
-        d: &Tensor,
-        into: Option<Tensor>,
-    ) -> (Tensor, LowGradient) {
-        block.projection(p).input_gradient(tape.kept[p as usize].as_ref(), d, into, self.compute)
+    /// A projection on the way back.
+    fn way<'a>(block: &'a Block, tape: &'a BlockTape, p: Projection, d_y: &'a Tensor) -> Back<'a> {
+        Back { linear: block.projection(p), kept: tape.kept[p as usize].as_ref(), d_y }
+    }
+
+    /// Back through a projection that reads what it learns from already.
+    fn back(&self, block: &Block, tape: &BlockTape, p: Projection, d: &Tensor) -> (Tensor, LowGradient) {
+        let (d_x, mut lows) = Linear::input_gradient(&[Self::way(block, tape, p, d)], None, self.compute);
+        (d_x, lows.pop().flatten())
     }
 
     fn learn(&self, block: &Block, tape: &BlockTape, p: Projection, x: &Tensor, d: &Tensor, low: LowGradient) {
-        block.projection(p).weight_gradients(x, tape.kept[p as usize].as_ref(), d, low, self.compute);
+        Linear::learn(Self::way(block, tape, p, d), x, low, self.compute);
     }
 
     fn learn_all(&self, block: &Block, tape: &BlockTape, x: &Tensor, learning: Learning) {
@@ -272,19 +272,14 @@ impl Decoder {
         gradients: Vec<(Projection, Tensor)>,
         into: Option<Tensor>,
     ) -> (Tensor, Learning) {
-        let mut sum = into;
-        let mut learning = Learning::with_capacity(gradients.len());
-        for (p, d) in gradients {
-            let (d_h, low) = self.back(block, tape, p, &d, sum.take());
-            sum = Some(d_h);
-            learning.push((p, d, low));
-        }
-        (sum.unwrap_or_default(), learning)
+        let ways: Vec<Back> = gradients.iter().map(|(p, d)| Self::way(block, tape, *p, d)).collect();
+        let (sum, lows) = Linear::input_gradient(&ways, into, self.compute);
+        (sum, gradients.into_iter().zip(lows).map(|((p, d), low)| (p, d, low)).collect())
     }
 
     /// Back through the feed-forward half, to its input; the gate's buffers are used up.
     fn feed_back(&self, block: &Block, tape: &mut BlockTape, d: &Tensor) -> (Tensor, Learning) {
-        let (d_active, low) = self.back(block, tape, Down, d, None);
+        let (d_active, low) = self.back(block, tape, Down, d);
         let up = std::mem::take(&mut tape.up);
         let (gradients, active) = match (tape.gate.take(), self.config.activation) {
             (Some(gate), Activation::Silu) => {
@@ -316,7 +311,7 @@ impl Decoder {
         d: &Tensor,
         angles: &Angles,
     ) -> Vec<(Projection, Tensor)> {
-        let (d_a, low) = self.back(block, tape, O, d, None);
+        let (d_a, low) = self.back(block, tape, O, d);
         self.learn(block, tape, O, &tape.attended.out, d, low);
         let (mut d_q, mut d_k, d_v) = self.attend_back(packed, &tape.attended, &d_a);
         if let Some((cos, sin)) = angles {

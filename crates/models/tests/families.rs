@@ -89,7 +89,9 @@ fn log_probs(model: &Model, groups: &[Group], pass: Pass) -> models::Result<Vec<
 fn learn(model: &Model, groups: &[Group], weights: &[f64]) -> models::Result<()> {
     let packed = Packed::new(groups, &model.decoder.config, model.decoder.compute)?;
     let tape = model.decoder.record(&packed);
-    let gradient = Head::new(&model.decoder).backward(&tape.hidden, &labels(groups, &packed), weights);
+    let (head, labels) = (Head::new(&model.decoder), labels(groups, &packed));
+    let kept = head.log_probs_keeping(&tape.hidden, &labels).1;
+    let gradient = head.backward(&tape.hidden, &labels, weights, kept);
     model.decoder.backward(&packed, tape, gradient);
     Ok(())
 }

@@ -64,7 +64,7 @@ fn learn(model: &Model, groups: &[Group], weights: &[f64]) -> models::Result<()>
         }
     }
     let tape = model.decoder.record(&packed);
-    let gradient = Head::new(&model.decoder).backward(&tape.hidden, &labels, weights);
+    let gradient = Head::new(&model.decoder).backward(&tape.hidden, &labels, weights, None);
     model.decoder.backward(&packed, tape, gradient);
     Ok(())
 }

@@ -86,6 +86,51 @@ fn sweep(output: &Path) {
     for folder in [output, &output.join("model"), &output.join("adapter")] {
         lexicon::atomic::sweep(folder);
     }
+    // A kill between the two renames of `replace_best` left both beside their place: the new one is whole.
+    let [best, next, old] = BEST.map(|name| output.join(name));
+    if !best.exists() && old.exists() {
+        let _ = fs::rename(if next.join(LAST_OF_BEST).exists() { &next } else { &old }, &best);
+    }
+    for folder in [next, old] {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
+/// The best weights so far, those that will take their place, and those that gave it up.
+const BEST: [&str; 3] = ["best", "best.next", "best.old"];
+
+/// Written last into such a folder.
+const LAST_OF_BEST: &str = "best.json";
+
+/// Puts weights into `OUT/best`, in the place of those with a higher held-out loss; `write` fills a folder. At any moment
+/// one whole set is there, at its name or, after a kill, where the next run finds it.
+///
+/// # Errors
+/// [`Error::Write`], or what `write` fails with; the earlier weights stay.
+pub fn replace_best(output: &Path, step: usize, loss: f64, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let [best, next, old] = BEST.map(|name| output.join(name));
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        |source| lexicon::atomic::WriteError { path, source }
+    };
+    for leftover in [&next, &old] {
+        if leftover.exists() {
+            fs::remove_dir_all(leftover).map_err(failed(leftover))?;
+        }
+    }
+    fs::create_dir_all(&next).map_err(failed(&next))?;
+    if let Err(e) = write(&next) {
+        let _ = fs::remove_dir_all(&next);
+        return Err(e);
+    }
+    let told = serde_json::json!({ "format": lexicon::FORMAT, "step": step, "eval-loss": loss });
+    lexicon::atomic::write(&next.join(LAST_OF_BEST), format!("{told:#}\n").as_bytes())?;
+    if best.exists() {
+        fs::rename(&best, &old).map_err(failed(&best))?;
+    }
+    fs::rename(&next, &best).map_err(failed(&next))?;
+    let _ = fs::remove_dir_all(&old);
+    Ok(())
 }
 
 /// Saves `OUT/checkpoint-N`, then removes the oldest beyond `keep`.
@@ -164,4 +209,41 @@ fn folders(output: &Path) -> Vec<(usize, PathBuf)> {
 
 fn malformed(folder: &Path, message: &str) -> Error {
     Error::Checkpoint { path: folder.display().to_string(), message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(folder: &Path) -> String {
+        fs::read_to_string(folder.join("weights")).unwrap_or_else(|e| e.to_string())
+    }
+
+    #[test]
+    fn one_best_is_whole_whatever_is_cut_off() {
+        let output = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| output.path().join(name);
+        let put = |step: usize, text: &str| {
+            replace_best(output.path(), step, 1.0, |folder| {
+                fs::write(folder.join("weights"), text)
+                    .map_err(|source| lexicon::atomic::WriteError { path: folder.display().to_string(), source }.into())
+            })
+        };
+        put(1, "first").expect("written");
+        put(2, "second").expect("written");
+        assert_eq!(weights(&at("best")), "second");
+        // Killed while the next was being written.
+        fs::create_dir(at("best.next")).expect("made");
+        sweep(output.path());
+        assert!(weights(&at("best")) == "second" && !at("best.next").exists());
+        // Killed between the renames.
+        fs::rename(at("best"), at("best.old")).expect("renamed");
+        sweep(output.path());
+        assert_eq!(weights(&at("best")), "second");
+        // What fails leaves the earlier one.
+        let refused = replace_best(output.path(), 3, 0.5, |folder| Err(malformed(folder, "no")));
+        assert!(refused.is_err() && weights(&at("best")) == "second");
+        put(4, "fourth").expect("written after a failure");
+        assert_eq!(weights(&at("best")), "fourth");
+    }
 }

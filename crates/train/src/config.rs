@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use corpus::Template;
-use models::{DeviceKind, LoraConfig, Precision};
+use models::{DeviceKind, LoraConfig, Precision, Products};
 use objectives::Objective;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -305,6 +305,28 @@ pub struct DeviceConfig {
     pub kind: Device,
     /// Keeps the input of every block alone and runs blocks again on the way back: less memory, a third more products.
     pub recompute: bool,
+    /// How exact products of f32 are.
+    pub matmul_precision: MatmulPrecision,
+}
+
+/// How exact products of f32 are, by the names PyTorch gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatmulPrecision {
+    /// 16 bits of the significand, twice as fast where the processor has bf16 tiles (AMX); elsewhere as `highest`.
+    #[default]
+    High,
+    /// All 24 bits.
+    Highest,
+}
+
+impl From<MatmulPrecision> for Products {
+    fn from(precision: MatmulPrecision) -> Self {
+        match precision {
+            MatmulPrecision::High => Self::High,
+            MatmulPrecision::Highest => Self::Highest,
+        }
+    }
 }
 
 /// Which device.
@@ -347,13 +369,21 @@ impl Default for CheckpointConfig {
 }
 
 /// The `[evaluation]` table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct EvaluationConfig {
     /// Steps between evaluations of `data.eval`; 0 is off.
     pub every: usize,
     /// Ends training after this many evaluations without a better loss; 0 never does.
     pub patience: usize,
+    /// Writes the weights of the lowest loss so far to `OUT/best`.
+    pub keep_best: bool,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self { every: 0, patience: 0, keep_best: true }
+    }
 }
 
 impl Config {

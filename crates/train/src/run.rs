@@ -15,7 +15,7 @@ use models::{
     optimizer::{AdamW, AdamWConfig},
 };
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
 };
@@ -73,7 +73,9 @@ pub fn run(
     if !resume {
         checkpoint::begin(&config.output)?;
     }
-    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?.at(ranks.local());
+    let compute = Compute::choose(config.device.kind.into(), config.model.dtype.into())?
+        .with(config.device.matmul_precision.into())
+        .at(ranks.local());
     let mut model = if config.model.from_scratch {
         Model::random(&config.model.path, compute, config.seed)?
     } else {
@@ -197,6 +199,9 @@ pub fn run(
             state.best = if better { Some(loss) } else { state.best };
             state.stale = if better { 0 } else { state.stale + 1 };
             enough = patience > 0 && state.stale >= patience;
+            if better && config.evaluation.keep_best && ranks.writes() {
+                checkpoint::replace_best(&config.output, state.step, loss, |folder| deliver(config, &model, folder))?;
+            }
         }
         let Some(log) = &mut log else { continue };
         log.push(&metrics)?;
@@ -209,7 +214,14 @@ pub fn run(
     if enough {
         observer.says(&format!("held-out loss has not improved for {} evaluations: stopping early", state.stale));
     }
-    let folder = finish(config, &model, ranks.writes())?;
+    if let Some(best) = state.best.filter(|_| config.evaluation.keep_best) {
+        let folder = config.output.join("best");
+        observer.says(&format!("lowest held-out loss {best:.4}: its weights are in {}", folder.display()));
+    }
+    let folder = config.output.join(if model.decoder.lora().is_some() { "adapter" } else { "model" });
+    if ranks.writes() {
+        deliver(config, &model, &folder)?;
+    }
     // The first rank keeps the meeting place until everybody is done.
     ranks.wait()?;
     Ok(Outcome::Finished(folder))
@@ -226,11 +238,11 @@ impl Observer for Silent {
 
 /// Refuses a run that would end by overwriting what it started from.
 fn check_output(config: &Config) -> Result<()> {
-    let [model, adapter] = ["model", "adapter"].map(|name| config.output.join(name));
+    let [model, adapter, best] = ["model", "adapter", "best"].map(|name| config.output.join(name));
     let start = config.model.init_adapter.iter().chain(&config.model.merge_adapters);
-    let mut clashes = [(&config.model.path, &model)]
+    let mut clashes = [(&config.model.path, &model), (&config.model.path, &best)]
         .into_iter()
-        .chain(start.map(|from| (from, &adapter)))
+        .chain(start.flat_map(|from| [(from, &adapter), (from, &best)]))
         .filter(|(from, to)| matches!((from.canonicalize(), to.canonicalize()), (Ok(from), Ok(to)) if from == to));
     match clashes.next() {
         None => Ok(()),
@@ -241,23 +253,18 @@ fn check_output(config: &Config) -> Result<()> {
     }
 }
 
-/// Writes what was trained, and says where it is.
-fn finish(config: &Config, model: &Model, writes: bool) -> Result<PathBuf> {
-    let adapter = model.decoder.lora().is_some();
-    let folder = config.output.join(if adapter { "adapter" } else { "model" });
-    if !writes {
-        return Ok(folder);
+/// Writes what is trained: an adapter's folder, or a whole model's.
+fn deliver(config: &Config, model: &Model, folder: &Path) -> Result<()> {
+    if model.decoder.lora().is_some() {
+        model.decoder.save_adapter(folder, &config.model.path.display().to_string())?;
+        return Ok(());
     }
-    if adapter {
-        model.decoder.save_adapter(&folder, &config.model.path.display().to_string())?;
-    } else {
-        let stored = match config.model.save_dtype {
-            SaveDtype::F32 => Stored::F32,
-            SaveDtype::Bf16 => Stored::Bf16,
-        };
-        model.save(&folder, stored)?;
-    }
-    Ok(folder)
+    let stored = match config.model.save_dtype {
+        SaveDtype::F32 => Stored::F32,
+        SaveDtype::Bf16 => Stored::Bf16,
+    };
+    model.save(folder, stored)?;
+    Ok(())
 }
 
 /// Learning rate of a step (from 0): linear warm-up whose first step is already above zero, then the schedule.

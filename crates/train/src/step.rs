@@ -178,9 +178,9 @@ pub fn part(
         judge(objective, examples, shares, references, &asked, &logp, sums)?;
         gradient
     } else {
-        let logp = head.log_probs(&tape.hidden, &asked.labels);
+        let (logp, kept) = head.log_probs_keeping(&tape.hidden, &asked.labels);
         let d = judge(objective, examples, shares, references, &asked, &logp, sums)?;
-        head.backward(&tape.hidden, &asked.labels, &d)
+        head.backward(&tape.hidden, &asked.labels, &d, kept)
     };
     decoder.backward(&packed, tape, gradient);
     Ok(())

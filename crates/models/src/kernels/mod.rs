@@ -10,10 +10,12 @@ mod decode;
 mod gate;
 mod nf4;
 mod norm;
+mod panels;
 mod rotary;
 mod softmax;
 mod stored;
 mod threads;
+mod tiles;
 mod update;
 
 pub(crate) use {
@@ -22,9 +24,11 @@ pub(crate) use {
     gate::{gated, gated_backward},
     nf4::{from_nf4, nearest_of_nf4},
     norm::{Norm, NormGradient, NormWeights, norm, norm_backward},
+    panels::Panels,
     rotary::rotate,
     softmax::fused as label_log_probs,
     threads::each_mut,
+    tiles::{Factor, Onto, Term, product, tiles_serve},
     update::{AdamStep, adam, square_sum},
 };
 

@@ -6,8 +6,16 @@ use tch::{Device, Kind, Tensor};
 /// A stored value that is computed with in f32.
 pub(super) trait Stored: Copy + Send + Sync {
     const KIND: Kind;
+    /// Whether bf16 leaves something of a value.
+    const SPLIT: bool = true;
     fn load(self) -> f32;
     fn store(x: f32) -> Self;
+    /// The bits of the nearest bf16, and of the nearest to what that leaves.
+    #[inline(always)]
+    fn halves(self) -> (u16, u16) {
+        let high = Bf16::store(self.load());
+        (high.0, Bf16::store(self.load() - high.load()).0)
+    }
 }
 
 impl Stored for f32 {
@@ -29,6 +37,11 @@ pub(super) struct Bf16(u16);
 
 impl Stored for Bf16 {
     const KIND: Kind = Kind::BFloat16;
+    const SPLIT: bool = false;
+    #[inline(always)]
+    fn halves(self) -> (u16, u16) {
+        (self.0, 0)
+    }
     #[inline(always)]
     fn load(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)
@@ -168,9 +181,28 @@ impl<'a, T: Stored> Rows<'a, T> {
         assert!(width > 0 && values.is_multiple_of(width), "whole rows");
         Self { start: t.data_ptr().cast(), values, width, tensor: PhantomData }
     }
+}
 
+impl<T> Rows<'_, T> {
     pub(super) const fn rows(&self) -> usize {
         self.values / self.width
+    }
+
+    /// The address of a row, to read from.
+    pub(super) fn address(&self, row: usize) -> *const T {
+        assert!(row * self.width <= self.values, "a row inside the tensor");
+        self.start.wrapping_add(row * self.width)
+    }
+
+    /// Columns `column..column + width` of `rows` rows from `from` on.
+    ///
+    /// # Safety
+    /// As of [`Self::chunk`], by columns.
+    #[expect(unsafe_code, reason = "the caller keeps corners apart")]
+    pub(super) unsafe fn corner(&self, from: usize, rows: usize, column: usize, width: usize) -> Corner<'_, T> {
+        assert!(column + width <= self.width && (from + rows) * self.width <= self.values, "a corner of the tensor");
+        let start = self.start.wrapping_add(from * self.width + column);
+        Corner { start, rows, width, apart: self.width, tensor: PhantomData }
     }
 
     /// Rows `from..to`.
@@ -183,6 +215,43 @@ impl<'a, T: Stored> Rows<'a, T> {
         assert!(from <= to && to * self.width <= self.values, "rows inside the tensor");
         // SAFETY: inside the tensor's memory, which outlives `self`; exclusive by this function's contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from * self.width), (to - from) * self.width) }
+    }
+}
+
+/// Some columns of some rows, one task's own.
+pub(super) struct Corner<'a, T> {
+    start: *mut T,
+    rows: usize,
+    width: usize,
+    apart: usize,
+    tensor: PhantomData<&'a mut T>,
+}
+
+impl<T> Corner<'_, T> {
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The columns of a row.
+    #[expect(unsafe_code, reason = "rows were measured when the corner was cut")]
+    #[inline(always)]
+    pub(super) fn row(&mut self, row: usize) -> &mut [T] {
+        assert!(row < self.rows, "a row of the corner");
+        // SAFETY: inside the tensor's memory by `Rows::corner`, and borrowed from `self`, which is the only way here.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.apart), self.width) }
+    }
+}
+
+impl<'a> Rows<'a, u32> {
+    /// A contiguous bf16 tensor, two values at a time.
+    ///
+    /// # Safety
+    /// Its memory is aligned to four bytes.
+    #[expect(unsafe_code, reason = "the caller answers for the alignment")]
+    pub(super) unsafe fn of_pairs(t: &'a Tensor) -> Self {
+        let Rows { start, values, .. } = Rows::<Bf16>::of(t, 1);
+        assert!(values.is_multiple_of(2), "whole pairs");
+        Self { start: start.cast(), values: values / 2, width: 1, tensor: PhantomData }
     }
 }
 

@@ -145,7 +145,7 @@ impl Bench {
     /// Every file that a finished run leaves for others, by name below its output folder.
     pub(crate) fn results(&self, output: &str) -> Outcome<BTreeMap<PathBuf, Vec<u8>>> {
         let mut all = BTreeMap::new();
-        for part in ["model", "adapter"] {
+        for part in ["model", "adapter", "best"] {
             let folder = self.path(output).join(part);
             for (path, bytes) in contents(&folder)? {
                 all.insert(Path::new(part).join(path.strip_prefix(&folder)?), bytes);

@@ -60,8 +60,8 @@ fn a_full_disk_in_the_metrics_and_the_result() -> Outcome {
     let run = Run { steps: 20, every: 0, ..Run::SFT };
     bench.finishes(&["train", &bench.config(Run { output: "whole", ..run })?])?;
     let config = bench.config(Run { output: "full", ..run })?;
-    // Two kilobytes hold a few lines of metrics; the limit falls inside a line.
-    let output = bench.limited(2, &["train", &config]).output()?;
+    // One kilobyte holds a few lines of metrics; the limit falls inside a line.
+    let output = bench.limited(1, &["train", &config]).output()?;
     let said = one_message(&output)?;
     assert!(said.contains("full/metrics.jsonl: File too large"), "{said}");
     bench.finishes(&["train", &config, "--resume"])?;
@@ -70,6 +70,10 @@ fn a_full_disk_in_the_metrics_and_the_result() -> Outcome {
     // Twelve hold all metrics and not the model: an older result stays as it was.
     let before = bench.results("full")?;
     let output = bench.limited(12, &["train", &config]).output()?;
+    let said = one_message(&output)?;
+    assert!(said.contains("full/best.next/model.safetensors: File too large"), "{said}");
+    assert!(!bench.path("full/best.next").exists() && bench.results("full")? == before, "the older weights changed");
+    let output = bench.limited(12, &["train", &config, "--set", "evaluation.keep-best=false"]).output()?;
     let said = one_message(&output)?;
     assert!(said.contains("full/model/model.safetensors: File too large"), "{said}");
     assert!(bench.results("full")? == before, "the older model changed");

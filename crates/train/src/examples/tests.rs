@@ -22,13 +22,22 @@ fn examples(
     objective: &str,
     row: &str,
 ) -> std::result::Result<Vec<Example>, Box<dyn std::error::Error>> {
+    examples_by(folder, "chat", objective, row)
+}
+
+fn examples_by(
+    folder: &Path,
+    template: &str,
+    objective: &str,
+    row: &str,
+) -> std::result::Result<Vec<Example>, Box<dyn std::error::Error>> {
     let data = folder.join("rows.jsonl");
     fs::write(&data, row)?;
     let toml = folder.join("c.toml");
     fs::write(
         &toml,
         format!(
-            "format = 1\noutput = \"out\"\n[model]\npath = {folder:?}\n[data]\ntrain = [{data:?}]\ntemplate = \"chat\"\n\
+            "format = 1\noutput = \"out\"\n[model]\npath = {folder:?}\n[data]\ntrain = [{data:?}]\ntemplate = \"{template}\"\n\
              [objective]\nkind = \"{objective}\"\n[optim]\nlearning-rate = 1e-4\nbatch = 1\nsteps = 1\n"
         ),
     )?;
@@ -89,5 +98,56 @@ fn a_model_without_a_template_is_refused() -> Outcome {
     let folder = folder("none")?;
     let said = examples(folder.path(), "sft", PAIR).err().map(|e| e.to_string()).unwrap_or_default();
     assert!(said.contains("has no chat template"), "{said}");
+    Ok(())
+}
+
+/// In what the families' small tokenizers know.
+const SHORT: &str = r#"{"format":1,"id":"a","language":"python","cwe":["CWE-78"],"instruction":"LIST","reasoning":"NO.","secure":"RAN(1)","insecure":"RAN(2)"}"#;
+
+/// Every family's tokenizer with every template: one beginning where the family has one, one end, learnt, and labels on the
+/// answer alone.
+#[test]
+fn every_family_and_template_has_one_beginning_and_one_end() -> Outcome {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden");
+    let mut families = 0;
+    for entry in fs::read_dir(golden)? {
+        let family = entry?.path();
+        if !family.join("config.json").exists() {
+            continue;
+        }
+        families += 1;
+        let folder = tempfile::tempdir()?;
+        for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+            fs::copy(family.join(file), folder.path().join(file))?;
+        }
+        let tokenizer = Tokenizer::load(folder.path())?;
+        let eos = tokenizer.eos.ok_or("no end")?;
+        let begins = tokenizer.bos.filter(|bos| tokenizer.encode_start("x").is_ok_and(|ids| ids.first() == Some(bos)));
+        for template in ["raw", "disco", "safecoder", "docstring", "comment"] {
+            for objective in ["sft", "lpo", "safecoder"] {
+                let place = format!("{} {template} {objective}", family.display());
+                let examples = examples_by(folder.path(), template, objective, SHORT)?;
+                assert!(!examples.is_empty(), "{place}: no example");
+                for sequence in examples.iter().flat_map(Example::sequences) {
+                    let count = |id| sequence.ids.iter().filter(|&&i| i == id).count();
+                    if let Some(bos) = begins.filter(|bos| *bos != eos) {
+                        assert_eq!((count(bos), sequence.ids[0]), (1, bos), "{place}: beginnings");
+                    }
+                    // SafeCoder, objective and template, has no end token, as published.
+                    if objective != "safecoder" && template != "safecoder" {
+                        assert_eq!((count(eos), sequence.ids.last()), (1, Some(&eos)), "{place}: ends");
+                    }
+                    let labels = sequence.response.iter().filter(|&&r| r > 0.0).count();
+                    assert!(labels > 1 && labels < sequence.ids.len(), "{place}: {labels} labels");
+                    assert!(sequence.response[0] == 0.0, "{place}: a label on the prompt");
+                    assert!(
+                        sequence.response.last().is_some_and(|&r| r > 0.0),
+                        "{place}: the last token is not learnt"
+                    );
+                }
+            }
+        }
+    }
+    assert_eq!(families, 12);
     Ok(())
 }

@@ -1,0 +1,225 @@
+//! A matrix in the order in which the processor's bf16 tiles read the right side of a product.
+//!
+//! Columns are cut into panels of [`PANEL`]; inside one, two values of a column that follow each other stand together:
+//! `[panel][k / 2][column][2]`. Values of f32 are stood for by two of bf16, the nearest one and the nearest to what that
+//! leaves, so that 16 bits of the significand remain ("high" precision in PyTorch's words).
+
+use super::{
+    by_kind,
+    stored::{Bf16, Rows, Stored, widest},
+    threads,
+};
+use tch::{Device, Kind, Tensor};
+
+/// Columns of a panel.
+pub(super) const PANEL: usize = 64;
+
+/// Rows that are packed at a time: 32 of 64 values and their panels stay in the first cache.
+const ROWS: usize = 32;
+
+/// A packed right side, `[k, n]`.
+#[derive(Debug)]
+pub(crate) struct Panels {
+    high: Tensor,
+    /// What rounding to bf16 left, for f32.
+    low: Option<Tensor>,
+    pub(super) k: usize,
+    pub(super) n: usize,
+}
+
+/// Uninitialised values of bf16.
+fn room(values: usize) -> Tensor {
+    Tensor::empty([values as i64], (Kind::BFloat16, Device::Cpu))
+}
+
+impl Panels {
+    /// Of a contiguous `[k, n]`, f32 or bf16; `k` even.
+    pub(crate) fn of(t: &Tensor) -> Self {
+        by_kind!(t.kind(), T => by_rows::<T>(t))
+    }
+
+    /// Of the transpose of a contiguous `[n, k]`; `k` even.
+    pub(crate) fn of_transposed(t: &Tensor) -> Self {
+        by_kind!(t.kind(), T => by_columns::<T>(t))
+    }
+
+    fn empty<T: Stored>(k: usize, n: usize) -> Self {
+        assert!(k.is_multiple_of(2), "pairs of rows");
+        Self { high: room(k * n), low: T::SPLIT.then(|| room(k * n)), k, n }
+    }
+
+    pub(super) const fn shape(&self) -> Shape {
+        Shape { n: self.n }
+    }
+
+    /// Its memory, for threads to read.
+    pub(super) fn view(&self) -> PanelsView<'_> {
+        let low = self.low.as_ref().map(|t| Rows::of(t, 1));
+        PanelsView { high: Rows::of(&self.high, 1), low, k: self.k }
+    }
+}
+
+/// How columns are cut.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    n: usize,
+}
+
+impl Shape {
+    /// Number of panels.
+    pub(super) const fn count(self) -> usize {
+        self.n.div_ceil(PANEL)
+    }
+
+    /// Columns of a panel.
+    pub(super) const fn width(self, panel: usize) -> usize {
+        let rest = self.n - panel * PANEL;
+        if rest < PANEL { rest } else { PANEL }
+    }
+}
+
+/// [`Panels`] as threads read them.
+pub(super) struct PanelsView<'a> {
+    high: Rows<'a, Bf16>,
+    low: Option<Rows<'a, Bf16>>,
+    pub(super) k: usize,
+}
+
+impl PanelsView<'_> {
+    /// Addresses of a panel's values, and of what their rounding left.
+    pub(super) fn panel(&self, panel: usize) -> (*const Bf16, Option<*const Bf16>) {
+        let at = panel * PANEL * self.k;
+        (self.high.address(at), self.low.as_ref().map(|rows| rows.address(at)))
+    }
+}
+
+/// Pairs of values as their tiles hold them.
+#[expect(unsafe_code, reason = "a pair is two values of half its size")]
+fn pairs(t: Option<&Tensor>) -> Option<Rows<'_, u32>> {
+    // SAFETY: `room` makes tensors of an even number of values, aligned to 64 bytes.
+    t.map(|t| unsafe { Rows::<u32>::of_pairs(t) })
+}
+
+widest! { fn wide_interleave<T>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32]) = interleave; }
+
+/// Two rows of a panel.
+#[inline(always)]
+fn interleave<T: Stored>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32]) {
+    let n = high.len();
+    let (even, odd) = (&even[..n], &odd[..n]);
+    for (i, high) in high.iter_mut().enumerate() {
+        let ((a, _), (b, _)) = (even[i].halves(), odd[i].halves());
+        *high = u32::from(a) | u32::from(b) << 16;
+    }
+    if T::SPLIT {
+        let low = &mut low[..n];
+        for (i, low) in low.iter_mut().enumerate() {
+            let ((_, a), (_, b)) = (even[i].halves(), odd[i].halves());
+            *low = u32::from(a) | u32::from(b) << 16;
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "every pair of rows is taken once")]
+fn by_rows<T: Stored>(t: &Tensor) -> Panels {
+    let (k, n) = sides(t);
+    let packed = Panels::empty::<T>(k, n);
+    let source = Rows::<T>::of(t, n);
+    let (high, low, shape) = (pairs(Some(&packed.high)), pairs(packed.low.as_ref()), packed.shape());
+    threads::each(k.div_ceil(ROWS), |chunk| {
+        for pair in chunk * ROWS / 2..k.min((chunk + 1) * ROWS) / 2 {
+            // SAFETY: the source is only read.
+            let rows: &[T] = unsafe { source.chunk(2 * pair, 2 * pair + 2) };
+            let (even, odd) = rows.split_at(n);
+            for panel in 0..shape.count() {
+                let (from, width) = (panel * PANEL, shape.width(panel));
+                let at = from * k / 2 + pair * width;
+                // SAFETY: this pair's rows of every panel are written here alone.
+                let high = high.as_ref().map(|rows| unsafe { rows.chunk(at, at + width) }).unwrap_or_default();
+                let low = low.as_ref().map(|rows| unsafe { rows.chunk(at, at + width) }).unwrap_or_default();
+                wide_interleave(&even[from..], &odd[from..], high, low);
+            }
+        }
+    });
+    packed
+}
+
+widest! { fn wide_turn<T>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) = turn; }
+
+/// A panel out of its columns, which are the source's rows.
+#[inline(always)]
+fn turn<T: Stored>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) {
+    let width = rows.len() / k;
+    let mut from = 0;
+    while from < k {
+        let pairs = (k - from).min(ROWS) / 2;
+        for column in 0..width {
+            let row = &rows[column * k + from..][..2 * pairs];
+            let mut halves = [(0u32, 0u32); ROWS / 2];
+            for (pair, of) in halves[..pairs].iter_mut().zip(row.as_chunks::<2>().0) {
+                let ((a, c), (b, d)) = (of[0].halves(), of[1].halves());
+                *pair = (u32::from(a) | u32::from(b) << 16, u32::from(c) | u32::from(d) << 16);
+            }
+            for (i, &(of_high, of_low)) in halves[..pairs].iter().enumerate() {
+                let at = (from / 2 + i) * width + column;
+                high[at] = of_high;
+                if T::SPLIT {
+                    low[at] = of_low;
+                }
+            }
+        }
+        from += ROWS;
+    }
+}
+
+#[expect(unsafe_code, reason = "every panel is taken once")]
+fn by_columns<T: Stored>(t: &Tensor) -> Panels {
+    let (n, k) = sides(t);
+    let packed = Panels::empty::<T>(k, n);
+    let source = Rows::<T>::of(t, k);
+    let (high, low, shape) = (pairs(Some(&packed.high)), pairs(packed.low.as_ref()), packed.shape());
+    threads::each(shape.count(), |panel| {
+        let (from, width) = (panel * PANEL, shape.width(panel));
+        let (at, values) = (from * k / 2, width * k / 2);
+        // SAFETY: the source is only read, and this panel is written here alone.
+        let rows: &[T] = unsafe { source.chunk(from, from + width) };
+        let high = high.as_ref().map(|rows| unsafe { rows.chunk(at, at + values) }).unwrap_or_default();
+        let low = low.as_ref().map(|rows| unsafe { rows.chunk(at, at + values) }).unwrap_or_default();
+        wide_turn(rows, k, high, low);
+    });
+    packed
+}
+
+fn sides(t: &Tensor) -> (usize, usize) {
+    let size = t.size();
+    assert!(size.len() == 2, "a matrix");
+    (size[0] as usize, size[1] as usize)
+}
+
+/// A matrix as its bf16 halves, in its own order.
+pub(super) fn split(t: &Tensor) -> (Tensor, Tensor) {
+    let (high, low) = (room(t.numel()), room(t.numel()));
+    let (rows, width) = sides(t);
+    let (source, h, l) = (Rows::<f32>::of(t, width), Rows::<Bf16>::of(&high, width), Rows::<Bf16>::of(&low, width));
+    let step = super::rows_a_chunk(width);
+    threads::each(rows.div_ceil(step), |chunk| split_rows(&source, &h, &l, chunk * step, rows.min((chunk + 1) * step)));
+    let shape = [rows as i64, width as i64];
+    (high.view(shape), low.view(shape))
+}
+
+#[expect(unsafe_code, reason = "every chunk of rows is taken once")]
+fn split_rows(source: &Rows<'_, f32>, high: &Rows<'_, Bf16>, low: &Rows<'_, Bf16>, from: usize, to: usize) {
+    // SAFETY: the source is only read, and rows `from..to` are written here alone.
+    let (x, high, low) = unsafe { (source.chunk(from, to), high.chunk(from, to), low.chunk(from, to)) };
+    wide_halve(x, high, low);
+}
+
+widest! { fn wide_halve<>(x: &[f32], high: &mut [Bf16], low: &mut [Bf16]) = halve; }
+
+#[inline(always)]
+fn halve(x: &[f32], high: &mut [Bf16], low: &mut [Bf16]) {
+    for ((x, high), low) in x.iter().zip(high).zip(low) {
+        *high = Bf16::store(*x);
+        *low = Bf16::store(*x - high.load());
+    }
+}

@@ -26,7 +26,8 @@ pub struct Outcome {
     pub issues: usize,
     /// Findings of high or critical severity, counted likewise.
     pub severe: usize,
-    /// Findings of other analyzers than our own rules, counted likewise: what papers can have counted.
+    /// Findings of other analyzers than our own rules: those of Bandit and CodeQL by DiSCo's pairs
+    /// ([`judge::analyzers::overlap::paper_issues`]), others counted likewise.
     pub foreign: usize,
     /// Its functional tests pass.
     pub passed: bool,
@@ -60,7 +61,7 @@ impl Outcome {
             flagged_by_bandit: verdict.findings.iter().any(|f| f.analyzer == BANDIT && counts(f)),
             issues,
             severe: self::issues(&verdict.findings, |f| f.severity >= Severity::High),
-            foreign: self::issues(&verdict.findings, |f| f.analyzer != judge::native::ANALYZER),
+            foreign: foreign(&verdict.findings),
             passed: verdict.tests.as_ref().is_some_and(TestOutcome::passed),
             exploited: verdict.exploit.as_ref().is_some_and(TestOutcome::passed),
         }
@@ -71,6 +72,16 @@ impl Outcome {
     pub const fn secure(&self) -> bool {
         self.valid && !self.flagged && !self.exploited
     }
+}
+
+/// Issues that a paper can have counted.
+fn foreign(findings: &[Finding]) -> usize {
+    let counted: Vec<&Finding> =
+        findings.iter().filter(|f| counts(f) && f.analyzer != judge::native::ANALYZER).collect();
+    if counted.iter().all(|f| [BANDIT, "codeql"].contains(&f.analyzer.as_str())) {
+        return judge::analyzers::overlap::paper_issues(&counted);
+    }
+    issues(findings, |f| f.analyzer != judge::native::ANALYZER)
 }
 
 /// Number of findings that count, an issue that two analyzers report once.

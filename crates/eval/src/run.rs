@@ -50,6 +50,12 @@ pub struct SamplingRecord {
     pub top_k: usize,
     /// Seed.
     pub seed: u64,
+    /// Texts that every answer had to hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub require: Vec<String>,
+    /// Texts that no answer could hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forbid: Vec<String>,
 }
 
 /// A suite of a run.
@@ -75,6 +81,9 @@ pub struct RunRecord {
     pub name: String,
     /// What answered: a folder, an endpoint, a file of samples.
     pub writer: String,
+    /// Kind of endpoint, where one was asked: `completions` or `chat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
     /// Adapters on top.
     #[serde(default)]
     pub adapters: Vec<String>,
@@ -89,6 +98,9 @@ pub struct RunRecord {
     /// How the model was sampled; none for samples at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling: Option<SamplingRecord>,
+    /// Who debated the answers, where critics did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critics: Option<String>,
     /// Seed of the intervals.
     pub seed: u64,
     /// Tasks of a lesson, where they were chosen.

@@ -9,6 +9,7 @@ use crate::{
     decoder::{Attended, KeyValue, Pass, Stream},
     kernels,
     packing::even,
+    phrases::Steering,
     sampling::{Random, draw},
 };
 use lexicon::FinishReason;
@@ -43,6 +44,10 @@ pub struct SamplingParams {
     pub seed: u64,
     /// Goes on past the end-of-sequence token, for benchmarks of speed.
     pub ignore_eos: bool,
+    /// Texts that every answer must hold.
+    pub require: Vec<String>,
+    /// Texts that no answer may hold.
+    pub forbid: Vec<String>,
 }
 
 impl Default for SamplingParams {
@@ -56,6 +61,8 @@ impl Default for SamplingParams {
             stop: Vec::new(),
             seed: 0,
             ignore_eos: false,
+            require: Vec::new(),
+            forbid: Vec::new(),
         }
     }
 }
@@ -108,6 +115,8 @@ pub(crate) struct Row {
     pub(crate) tokens: Vec<u32>,
     pub(crate) random: Random,
     pub(crate) params: Arc<SamplingParams>,
+    /// Where phrases are required or forbidden.
+    pub(crate) steering: Option<Steering>,
 }
 
 /// Keys and values of all running rows, as [`kernels::attend_next`] wants them, a pair for each block of the decoder.
@@ -128,12 +137,21 @@ impl Model {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Generation>> {
         params.check()?;
+        params.check_phrases(&self.tokenizer)?;
         let mut encoded = Vec::with_capacity(prompts.len());
         for (i, prompt) in prompts.iter().enumerate() {
             let what = format!("prompt {i}");
             encoded.push(self.encode_prompt(prompt, &what, self.decoder.config.max_positions)?);
         }
         no_grad(|| Session::new(self, &encoded, params).run(progress))
+    }
+
+    /// Whether a prompt leaves room for an answer.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where it does not.
+    pub fn room(&self, prompt: &str) -> Result<()> {
+        self.encode_prompt(prompt, "the prompt", self.decoder.config.max_positions).map(|_| ())
     }
 
     /// Ids of a prompt from its one beginning token on, with room for an answer within `context` tokens; errors call the
@@ -238,6 +256,10 @@ impl<'a> Session<'a> {
                 tokens: Vec::new(),
                 random: Random::new(self.params.seed, prompt as u64, index as u64),
                 params: Arc::clone(&self.params),
+                steering: self
+                    .params
+                    .has_phrases()
+                    .then(|| Steering::new(&self.model.tokenizer, &self.prompts[prompt], &self.params)),
             };
             rows.push((wanted.len() - 1, row));
             self.next = if index + 1 == self.params.samples { (prompt + 1, 0) } else { (prompt, index + 1) };
@@ -333,9 +355,18 @@ impl<'a> Session<'a> {
     pub(crate) fn accept(&mut self, logits: &[f32], first: usize, progress: &mut dyn FnMut(usize)) {
         let vocab = self.model.tokenizer.len().min(self.model.decoder.config.vocab as usize);
         let width = self.model.decoder.config.vocab as usize;
+        let (tokenizer, ends, capacity) = (&self.model.tokenizer, &self.ends, self.capacity);
         // Rows of the embedding beyond the tokenizer are padding: they are never drawn.
         kernels::each_mut(&mut self.rows[first..], |i, row| {
-            let token = draw(&logits[i * width..][..vocab], &row.params, &mut row.random);
+            let logits = &logits[i * width..][..vocab];
+            let token = match &mut row.steering {
+                None => draw(logits, &row.params, &mut row.random),
+                Some(steering) => {
+                    let (taken, params) = (row.tokens.len(), &row.params);
+                    let room = (params.max_new_tokens - taken).min(capacity.saturating_sub(row.length + taken));
+                    steering.next(tokenizer, logits, &row.tokens, params, &mut row.random, ends, room)
+                }
+            };
             row.tokens.push(token);
         });
         let mut row = self.rows.len();

@@ -44,6 +44,8 @@ pub mod optimizer;
 #[cfg(feature = "torch")]
 pub mod packing;
 #[cfg(feature = "torch")]
+mod phrases;
+#[cfg(feature = "torch")]
 pub mod ranks;
 #[cfg(feature = "torch")]
 mod sampling;

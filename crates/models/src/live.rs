@@ -6,6 +6,7 @@
 use crate::{
     Error, Model, Result, SamplingParams,
     generate::{Row, Session},
+    phrases::Steering,
     sampling::Random,
 };
 use lexicon::FinishReason;
@@ -112,7 +113,9 @@ impl<'a> Live<'a> {
                 let random = Random::new(params.seed, 0, draw);
                 let length = prompt.len();
                 let params = Arc::clone(&params);
-                rows.push((place, Row { prompt: name, index: 0, length, tokens: Vec::new(), random, params }));
+                let steering = params.has_phrases().then(|| Steering::new(&self.model.tokenizer, &prompt, &params));
+                let row = Row { prompt: name, index: 0, length, tokens: Vec::new(), random, params, steering };
+                rows.push((place, row));
             }
             prompts.push(prompt);
         }

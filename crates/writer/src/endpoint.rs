@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
@@ -23,6 +23,9 @@ use ureq::{
     Agent,
     http::{Uri, uri::Scheme},
 };
+
+/// Questions given up in a row, at least, after which an endpoint is taken for dead.
+const DEAD: usize = 3;
 
 /// Which endpoint, and how it is asked.
 #[derive(Clone, Debug)]
@@ -68,19 +71,21 @@ pub struct Endpoint {
     url: Uri,
     agent: Agent,
     cache: Option<Cache>,
-    budget: Budget,
+    budget: Arc<Budget>,
     /// Nobody asks before this moment: one `Retry-After` is for all.
     not_before: Mutex<Instant>,
     /// Why nobody asks any more.
     halted: Mutex<Option<Error>>,
+    /// Questions given up one after the other, with no answer between them.
+    given_up: AtomicUsize,
 }
 
 impl Endpoint {
-    /// An endpoint with its budget and, where replies are to be kept, its cache.
+    /// An endpoint with its budget, which others may share, and, where replies are to be kept, its cache.
     ///
     /// # Errors
     /// [`Error::Setting`] for an address that is none, or a key that would travel in the open.
-    pub fn new(settings: Settings, budget: Budget, cache: Option<Cache>) -> Result<Self> {
+    pub fn new(settings: Settings, budget: impl Into<Arc<Budget>>, cache: Option<Cache>) -> Result<Self> {
         let wrong = |what: String| Err(Error::Setting(what));
         let base = settings.url.trim_end_matches('/').to_owned();
         if base.contains('@') {
@@ -118,9 +123,10 @@ impl Endpoint {
             url,
             agent: config.build().into(),
             cache,
-            budget,
+            budget: budget.into(),
             not_before: Mutex::new(Instant::now()),
             halted: Mutex::new(None),
+            given_up: AtomicUsize::new(0),
             settings,
         })
     }
@@ -199,6 +205,11 @@ impl Endpoint {
         Err(Error::Stopped)
     }
 
+    /// Nobody asks any more.
+    fn halt(&self, error: &Error) {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+    }
+
     /// Asks until there is a whole reply.
     fn fetch(&self, ask: &Ask, body: &Value, stop: &AtomicBool) -> Result<Kept> {
         let (settings, aside) = (&self.settings, most(ask));
@@ -222,6 +233,7 @@ impl Endpoint {
                     };
                     let usage = raw.usage.unwrap_or(estimated);
                     self.budget.settle(aside, usage);
+                    self.given_up.store(0, Ordering::Relaxed);
                     return Ok(Kept {
                         text: raw.text,
                         finish_reason: raw.finish,
@@ -253,12 +265,17 @@ impl Endpoint {
                 Err(Failed::Endpoint { status, message }) => {
                     self.budget.settle(aside, Usage::default());
                     let error = Error::Refused { url: self.url.to_string(), status, message };
-                    *self.halted.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+                    self.halt(&error);
                     return Err(error);
                 }
             }
         }
-        Err(Error::Unreachable { url: self.url.to_string(), attempts: settings.attempts, message: last })
+        let error = Error::Unreachable { url: self.url.to_string(), attempts: settings.attempts, message: last };
+        // An endpoint that died must not be waited for a thousand times.
+        if self.given_up.fetch_add(1, Ordering::Relaxed) + 1 >= settings.concurrency.max(DEAD) {
+            self.halt(&error);
+        }
+        Err(error)
     }
 }
 

@@ -7,6 +7,7 @@
 //! 4. [`Budget`]: tokens and money of a run; nothing is sent that may cost more than is left.
 //! 5. [`code`]: the code in a reply, or why there is none.
 //! 6. `local` (feature `torch`): a model of this machine.
+//! 7. [`critics`]: answers debated and written again before they are given.
 //!
 //! Invariants: a key is in a header and nowhere else, neither in a file nor in a message; redirects are not followed; a
 //! reply is whole or an error; an answer is never made up. Nothing here judges code.
@@ -16,6 +17,7 @@ mod budget;
 mod cache;
 mod call;
 pub mod code;
+pub mod critics;
 mod endpoint;
 mod key;
 #[cfg(feature = "torch")]
@@ -65,6 +67,9 @@ pub enum Error {
         /// What the endpoint says.
         message: String,
     },
+    /// This question leaves no room for an answer.
+    #[error("{0}")]
+    Room(String),
     /// No whole answer after so many attempts.
     #[error("{url}: no answer in {attempts} attempts, the last: {message}")]
     Unreachable {

@@ -43,7 +43,7 @@ impl Local<'_> {
             stop: p.stop.clone(),
             // Rows draw by their place in the call: the same questions in the same order give the same answers.
             seed: p.seed,
-            ignore_eos: false,
+            ..SamplingParams::default()
         };
         let texts: Vec<String> = asks.iter().map(|(_, _, text)| text.clone()).collect();
         let answers = self.model.generate(&texts, &params, &mut |_| {}).map_err(|e| Error::Model(e.to_string()))?;
@@ -78,7 +78,12 @@ impl Writer for Local<'_> {
     fn write(&self, asks: &[Ask], stop: &AtomicBool, each: &mut dyn FnMut(usize, Result<Reply>)) {
         let mut ready: Vec<(usize, &Ask, String)> = Vec::new();
         for (i, ask) in asks.iter().enumerate() {
-            match self.text(&ask.question) {
+            let text = self.text(&ask.question).and_then(|text| {
+                // One that leaves no room must not take its neighbours along.
+                self.model.room(&text).map_err(|e| Error::Room(e.to_string()))?;
+                Ok(text)
+            });
+            match text {
                 Ok(text) => ready.push((i, ask, text)),
                 Err(error) => each(i, Err(error)),
             }

@@ -228,6 +228,20 @@ fn what_will_not_pass_is_not_tried_again() {
 }
 
 #[test]
+fn a_dead_endpoint_is_not_waited_for_a_thousand_times() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut asks = vec![ask("fine", false)];
+    asks.extend((0..200).map(|i| Ask { sample: i, ..ask("never", false) }));
+    let endpoint = server.endpoint(|s| s.concurrency = 2, free(), Some(folder.path()));
+    let replies = write(&endpoint, &asks);
+    assert!(replies[0].is_ok(), "what came before stays");
+    let said = replies[200].as_ref().expect_err("no answer").to_string();
+    assert!(said.contains("no answer in 4 attempts, the last: 503 down"), "{said}");
+    assert!(server.count() < 1 + 6 * 4, "{} requests", server.count());
+}
+
+#[test]
 fn answers_without_code_are_asked_for_anew() {
     let server = Server::start();
     let folder = tempfile::tempdir().expect("a folder");

@@ -46,6 +46,8 @@ fn run(name: &str, answers: &[&str]) -> Run {
     let record = RunRecord {
         format: 1,
         name: name.into(),
+        api: None,
+        critics: None,
         writer: String::new(),
         adapters: Vec::new(),
         suites: Vec::new(),

@@ -1,10 +1,11 @@
-//! A local model's answers to prompts, as samples.
+//! How models are sampled, and a local model's answers to prompts as samples.
 
 #[cfg(feature = "torch")]
 use super::terminal;
+use anyhow::{Result, ensure};
+use writer::Parameters;
 #[cfg(feature = "torch")]
 use {
-    anyhow::Result,
     lexicon::{Prompt, Sample},
     models::{Model, SamplingParams},
     std::time::Instant,
@@ -31,12 +32,42 @@ pub(crate) struct Sampling {
     /// Seed of sampling.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Text that every answer must hold; a model of this machine alone can be held to it. May be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) require: Vec<String>,
+    /// Text that no answer may hold, likewise.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) forbid: Vec<String>,
 }
 
 impl Sampling {
     /// What a local model keeps.
     pub(crate) fn top_k(&self) -> usize {
         self.top_k.unwrap_or(USUAL_TOP_K)
+    }
+
+    /// What an endpoint is asked with; answers end at these texts.
+    ///
+    /// # Errors
+    /// Settings that mean nothing, before anything is asked.
+    pub(crate) fn parameters(&self, stop: Vec<String>) -> Result<Parameters> {
+        let t = self.temperature;
+        ensure!(t.is_finite() && t >= 0.0, "temperature {t} is not a number from 0 up");
+        ensure!(self.top_p > 0.0 && self.top_p <= 1.0, "top-p {} is not in (0, 1]", self.top_p);
+        ensure!(self.max_new_tokens > 0, "--max-new-tokens must be at least 1");
+        ensure!(
+            self.require.is_empty() && self.forbid.is_empty(),
+            "--require and --forbid hold a model of this machine to phrases, not an endpoint, nor one that critics have \
+             write again"
+        );
+        Ok(Parameters {
+            max_tokens: self.max_new_tokens,
+            temperature: t,
+            top_p: self.top_p,
+            top_k: self.top_k.unwrap_or(0),
+            stop,
+            seed: self.seed,
+        })
     }
 }
 
@@ -52,7 +83,9 @@ impl Sampling {
             top_p: self.top_p,
             stop,
             seed: self.seed,
-            ignore_eos: false,
+            require: self.require.clone(),
+            forbid: self.forbid.clone(),
+            ..SamplingParams::default()
         }
     }
 }

@@ -6,10 +6,13 @@ use lexicon::FORMAT;
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use writer::{Api, Ask, Budget, Cache, Endpoint, Error, Estimate, Key, Prices, Reply, Settings, Spent, Writer};
+
+/// Variable that holds the key where none is named.
+const KEY: &str = "RAMPART_ENDPOINT_KEY";
 
 /// Where to ask, how hard, and for how much.
 #[derive(clap::Args, Debug)]
@@ -18,41 +21,43 @@ pub(crate) struct Options {
     /// Base URL of an OpenAI-compatible endpoint, such as https://api.example.com/v1 or http://127.0.0.1:8000/v1.
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
-    /// Kind of endpoint: completions continues a prompt, chat answers it as a user's message.
-    #[arg(long, default_value = "completions", value_parser = ["completions", "chat"], requires = "endpoint")]
-    api: String,
-    /// Variable of the environment that holds the key. It goes to this endpoint and nowhere else.
-    #[arg(long, default_value = "RAMPART_ENDPOINT_KEY", value_name = "VARIABLE", requires = "endpoint")]
-    key_env: String,
+    /// Kind of endpoint: completions continues a prompt, chat answers it as a user's message. [default: completions; in
+    /// eval what --template asks for]
+    #[arg(long, value_parser = ["completions", "chat"])]
+    api: Option<String>,
+    /// Variable of the environment that holds the key, which goes to the one endpoint and nowhere else; with several
+    /// endpoints NAME=VARIABLE for each model that needs one. [default: RAMPART_ENDPOINT_KEY]
+    #[arg(long, value_name = "VARIABLE", value_delimiter = ',')]
+    key_env: Vec<String>,
     /// Sends the key over plain HTTP to another machine.
-    #[arg(long, requires = "endpoint")]
+    #[arg(long)]
     allow_plain_http: bool,
-    /// Questions on their way at once.
-    #[arg(long, default_value_t = 4, requires = "endpoint")]
-    concurrency: usize,
-    /// Seconds for one attempt.
-    #[arg(long, default_value_t = 120, requires = "endpoint")]
-    timeout: u64,
-    /// Attempts of one question; waits double between them, or are as long as the endpoint says.
-    #[arg(long, default_value_t = 6, requires = "endpoint")]
-    attempts: u32,
+    /// Questions on their way at once. [default: 4]
+    #[arg(long)]
+    concurrency: Option<usize>,
+    /// Seconds for one attempt. [default: 120]
+    #[arg(long)]
+    timeout: Option<u64>,
+    /// Attempts of one question; waits double between them, or are as long as the endpoint says. [default: 6]
+    #[arg(long)]
+    attempts: Option<u32>,
     /// Tokens that this run may use, prompts and answers together.
-    #[arg(long, value_name = "TOKENS", requires = "endpoint")]
+    #[arg(long, value_name = "TOKENS")]
     token_budget: Option<u64>,
     /// Money that this run may use, in the currency of the prices.
-    #[arg(long, value_name = "MONEY", requires = "endpoint")]
+    #[arg(long, value_name = "MONEY")]
     money_budget: Option<f64>,
     /// Price of a million tokens of prompts.
-    #[arg(long, default_value_t = 0.0, requires = "endpoint")]
-    price_prompt: f64,
+    #[arg(long, value_name = "MONEY")]
+    price_prompt: Option<f64>,
     /// Price of a million tokens of answers.
-    #[arg(long, default_value_t = 0.0, requires = "endpoint")]
-    price_completion: f64,
+    #[arg(long, value_name = "MONEY")]
+    price_completion: Option<f64>,
     /// Folder that keeps every reply, so that nothing is paid twice; beside the output where none is given.
-    #[arg(long, value_name = "FOLDER", requires = "endpoint")]
+    #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
     /// Says what would be asked and what it may cost at most, and asks nothing.
-    #[arg(long, requires = "endpoint")]
+    #[arg(long)]
     pub(crate) dry_run: bool,
 }
 
@@ -67,15 +72,76 @@ pub(crate) fn environment(name: &str) -> Result<Option<String>> {
 }
 
 impl Options {
-    /// The endpoint for a model by its name; replies are kept in `--cache`, or beside `out`.
-    pub(crate) fn open(&self, url: &str, model: &str, out: &Path) -> Result<Endpoint> {
-        let key = environment(&self.key_env)?.filter(|k| !k.trim().is_empty());
-        let key = key.map(|k| Key::new(&k).with_context(|| format!("the variable {}", self.key_env))).transpose()?;
-        if !(1..=86_400).contains(&self.timeout) {
-            bail!("--timeout {} is not between 1 and 86400 seconds", self.timeout);
+    /// Refuses what only an endpoint can follow, where none is asked.
+    pub(crate) fn without_endpoint(&self) -> Result<()> {
+        let given = [
+            ("--api", self.api.is_some()),
+            ("--key-env", !self.key_env.is_empty()),
+            ("--allow-plain-http", self.allow_plain_http),
+            ("--concurrency", self.concurrency.is_some()),
+            ("--timeout", self.timeout.is_some()),
+            ("--attempts", self.attempts.is_some()),
+            ("--token-budget", self.token_budget.is_some()),
+            ("--money-budget", self.money_budget.is_some()),
+            ("--price-prompt", self.price_prompt.is_some()),
+            ("--price-completion", self.price_completion.is_some()),
+            ("--cache", self.cache.is_some()),
+            ("--dry-run", self.dry_run),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => bail!("{name} is for an endpoint, and none is asked: give its address"),
+            None => Ok(()),
         }
-        let prices = Prices { prompt: self.price_prompt, completion: self.price_completion };
-        let budget = Budget::new(prices, self.token_budget, self.money_budget)?;
+    }
+
+    /// Refuses to send one key to several addresses.
+    pub(crate) fn one_key_each(&self, addresses: usize) -> Result<()> {
+        let one_for_all = self.key_env.iter().all(|k| !k.contains('='));
+        if addresses > 1 && one_for_all && self.key("")?.is_some() {
+            bail!("one key would go to {addresses} endpoints: say whose it is, with --key-env NAME=VARIABLE");
+        }
+        Ok(())
+    }
+
+    /// The key for a model, by its name in this run.
+    fn key(&self, name: &str) -> Result<Option<Key>> {
+        let own = |k: &String| k.split_once('=').is_none_or(|(of, _)| of == name);
+        let variable = match self.key_env.iter().find(|k| own(k)) {
+            Some(given) => given.split_once('=').map_or(given.as_str(), |(_, variable)| variable),
+            None if self.key_env.is_empty() => KEY,
+            None => return Ok(None),
+        };
+        let key = environment(variable)?.filter(|k| !k.trim().is_empty());
+        key.map(|k| Key::new(&k).with_context(|| format!("the variable {variable}"))).transpose()
+    }
+
+    /// The kind of endpoint that was named.
+    pub(crate) fn api(&self) -> Option<Api> {
+        self.api.as_deref().map(|api| if api == "chat" { Api::Chat } else { Api::Completions })
+    }
+
+    /// The budget of a run, for all its endpoints together.
+    pub(crate) fn budget(&self) -> Result<Arc<Budget>> {
+        let prices =
+            Prices { prompt: self.price_prompt.unwrap_or(0.0), completion: self.price_completion.unwrap_or(0.0) };
+        Ok(Arc::new(Budget::new(prices, self.token_budget, self.money_budget)?))
+    }
+
+    /// The endpoint for a model by its names here and there; replies are kept in `--cache`, or beside `out`.
+    pub(crate) fn open(
+        &self,
+        url: &str,
+        name: &str,
+        model: &str,
+        api: Api,
+        budget: Arc<Budget>,
+        out: &Path,
+    ) -> Result<Endpoint> {
+        let key = self.key(name)?;
+        let timeout = self.timeout.unwrap_or(120);
+        if !(1..=86_400).contains(&timeout) {
+            bail!("--timeout {timeout} is not between 1 and 86400 seconds");
+        }
         let cache = self.cache.clone().unwrap_or_else(|| {
             let mut beside = out.as_os_str().to_owned();
             beside.push(".replies");
@@ -84,17 +150,24 @@ impl Options {
         let settings = Settings {
             url: url.to_owned(),
             model: model.to_owned(),
-            api: if self.api == "chat" { Api::Chat } else { Api::Completions },
+            api,
             key,
             allow_plain_http: self.allow_plain_http,
-            concurrency: self.concurrency,
-            timeout: Duration::from_secs(self.timeout),
-            attempts: self.attempts,
+            concurrency: self.concurrency.unwrap_or(4),
+            timeout: Duration::from_secs(timeout),
+            attempts: self.attempts.unwrap_or(6),
             patience: Duration::from_secs(1),
             again: 0,
         };
         Ok(Endpoint::new(settings, budget, Some(Cache::new(&cache)))?)
     }
+}
+
+/// Says what an endpoint has spent.
+pub(crate) fn say_spent(endpoint: &Endpoint) {
+    let spent = endpoint.spent();
+    let cost = if spent.cost > 0.0 { format!(", {:.4} of money", spent.cost) } else { String::new() };
+    terminal::say(&format!("{} tokens in, {} out{cost}", spent.prompt_tokens, spent.completion_tokens));
 }
 
 /// Prints what a run would ask and cost.
@@ -140,9 +213,7 @@ pub(crate) fn ask_all(endpoint: &Endpoint, asks: &[Ask], what: &str) -> Result<V
         bar.set_message(format!("{} tokens", endpoint.spent().tokens()));
     });
     bar.finish_and_clear();
-    let spent = endpoint.spent();
-    let cost = if spent.cost > 0.0 { format!(", {:.4} of money", spent.cost) } else { String::new() };
-    terminal::say(&format!("{} tokens in, {} out{cost}", spent.prompt_tokens, spent.completion_tokens));
+    say_spent(endpoint);
     match first {
         None => Ok(replies.into_iter().flatten().collect()),
         Some((_, Error::Stopped)) if stop.load(Ordering::Relaxed) => {

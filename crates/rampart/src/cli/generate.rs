@@ -1,11 +1,22 @@
 //! `rampart generate`.
 
-use super::{answers::Sampling, endpoint, exit, terminal};
+use super::{
+    answers::Sampling,
+    critics::{self, Critics, Somebody},
+    endpoint, exit, stop, terminal,
+};
 use anyhow::{Context, Result, ensure};
-use lexicon::{FinishReason, Prompt, jsonl};
+use lexicon::{FinishReason, Language, Prompt, Sample, jsonl};
 use serde::Serialize;
-use std::path::PathBuf;
-use writer::{Ask, Parameters, Provenance, Question};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use writer::{
+    Api, Ask, Budget, Error, Parameters, Provenance, Question,
+    critics::{Case, debate},
+};
 #[cfg(feature = "torch")]
 use {
     super::answers,
@@ -18,7 +29,9 @@ use {
   rampart generate --model models/tiny --prompts prompts.jsonl --samples 5 --temperature 0.4 --out samples.jsonl
   rampart generate --endpoint http://127.0.0.1:8000/v1 --model tiny --prompts prompts.jsonl --out samples.jsonl
   RAMPART_ENDPOINT_KEY=... rampart generate --endpoint https://api.example.com/v1 --api chat --model large \\
-      --price-prompt 0.5 --price-completion 1.5 --money-budget 2 --dry-run --prompts prompts.jsonl --out samples.jsonl")]
+      --price-prompt 0.5 --price-completion 1.5 --money-budget 2 --dry-run --prompts prompts.jsonl --out samples.jsonl
+  rampart generate --endpoint http://127.0.0.1:8000/v1 --api chat --model large --critics --prompts prompts.jsonl --out samples.jsonl
+  rampart generate --model models/tiny --require 'import html' --forbid 'yaml.load(' --prompts prompts.jsonl --out samples.jsonl")]
 pub(crate) struct Args {
     /// Hugging Face folder; with --endpoint, the model's name there.
     #[arg(long)]
@@ -50,6 +63,8 @@ pub(crate) struct Args {
     ignore_eos: bool,
     #[command(flatten)]
     endpoint: endpoint::Options,
+    #[command(flatten)]
+    critics: critics::Options,
 }
 
 /// Reads a precision.
@@ -85,31 +100,27 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     ensure!(!prompts.is_empty(), "{}: no prompt in it", args.prompts.display());
     match &args.endpoint.endpoint {
         Some(url) => from_endpoint(args, url, &prompts)?,
-        None => from_model(args, &prompts)?,
+        None => {
+            if args.critics.address().is_none() {
+                args.endpoint.without_endpoint()?;
+            }
+            from_model(args, &prompts)?;
+        }
     }
     Ok(exit::CLEAN)
 }
 
 fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
-    let (s, name) = (&args.sampling, args.model.to_str().context("--model is not text")?);
-    ensure!(
-        s.temperature.is_finite() && s.temperature >= 0.0,
-        "temperature {} is not a number from 0 up",
-        s.temperature
-    );
-    ensure!(s.top_p > 0.0 && s.top_p <= 1.0, "top-p {} is not in (0, 1]", s.top_p);
+    let name = args.model.to_str().context("--model is not text")?;
+    let parameters = args.sampling.parameters(args.stop.clone())?;
     let answers = prompts.len().saturating_mul(args.samples);
-    ensure!(answers > 0 && s.max_new_tokens > 0, "--samples and --max-new-tokens must be at least 1");
+    ensure!(answers > 0, "--samples must be at least 1");
     ensure!(answers <= MOST_ANSWERS, "{answers} answers are above {MOST_ANSWERS}");
-    let endpoint = args.endpoint.open(url, name, &args.out)?;
-    let parameters = Parameters {
-        max_tokens: s.max_new_tokens,
-        temperature: s.temperature,
-        top_p: s.top_p,
-        top_k: s.top_k.unwrap_or(0),
-        stop: args.stop.clone(),
-        seed: s.seed,
-    };
+    let api = args.endpoint.api().unwrap_or(Api::Completions);
+    let addresses = [Some(url), args.critics.address()].into_iter().flatten().collect::<BTreeSet<_>>();
+    args.endpoint.one_key_each(addresses.len())?;
+    let budget = args.endpoint.budget()?;
+    let endpoint = args.endpoint.open(url, name, name, api, Arc::clone(&budget), &args.out)?;
     let ask = |prompt: &Prompt, sample| Ask {
         question: Question::Text(prompt.prompt.clone()),
         parameters: parameters.clone(),
@@ -119,6 +130,9 @@ fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
     let asks: Vec<Ask> = prompts.iter().flat_map(|p| (0..args.samples).map(move |i| ask(p, i))).collect();
     if args.endpoint.dry_run {
         return endpoint::print_estimate(&endpoint, &asks);
+    }
+    if let Some(critics) = open_critics(args, &budget)? {
+        return debated(args, prompts, Somebody::There(Box::new(endpoint)), &critics, &parameters);
     }
     let replies = endpoint::ask_all(&endpoint, &asks, "")?;
     let rows: Vec<Row> = replies
@@ -138,6 +152,87 @@ fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
     terminal::answer(args.out.display())
 }
 
+fn open_critics(args: &Args, budget: &Arc<Budget>) -> Result<Option<Critics>> {
+    let mut beside = args.out.as_os_str().to_owned();
+    beside.push(".critics");
+    args.critics.open(&args.endpoint, budget, Path::new(&beside), None, true)
+}
+
+/// Answers that critics have debated; what was said goes beside them.
+fn debated(args: &Args, prompts: &[Prompt], actor: Somebody, critics: &Critics, parameters: &Parameters) -> Result<()> {
+    let n = args.samples;
+    let case = |prompt: &Prompt, sample| Case {
+        name: format!("sample {sample} of {:?}", prompt.id),
+        task: prompt.prompt.clone(),
+        language: Language::Python,
+        draft: Ask {
+            question: Question::Text(prompt.prompt.clone()),
+            parameters: parameters.clone(),
+            sample,
+            expect: None,
+        },
+    };
+    let cases: Vec<Case> = prompts.iter().flat_map(|p| (0..n).map(move |i| case(p, i))).collect();
+    let bar = terminal::bar(cases.len(), "answers");
+    let code = |_: usize, text: &str, revision: bool| {
+        (!revision || text.contains("```")).then(|| corpus::template::extract(text))
+    };
+    let writer = actor.writer();
+    let critic = critics.model.as_ref().map(Somebody::writer);
+    let mut done: Vec<Option<(Sample, critics::Row)>> = cases.iter().map(|_| None).collect();
+    let (mut missing, mut first): (usize, Option<(usize, Error)>) = (0, None);
+    debate(
+        &cases,
+        writer.as_ref(),
+        critic.as_deref().unwrap_or(writer.as_ref()),
+        &critics.bench,
+        &critics.prompts,
+        &critics.settings(parameters),
+        &code,
+        stop::flag(),
+        &mut |i, outcome| match outcome {
+            Ok(debated) => {
+                bar.inc(1);
+                let (prompt_id, index) = (prompts[i / n].id.clone(), i % n);
+                let sample = Sample {
+                    format: lexicon::FORMAT,
+                    prompt_id: prompt_id.clone(),
+                    index,
+                    code: corpus::template::extract(&debated.text),
+                    text: debated.text,
+                    finish_reason: debated.finish,
+                };
+                let transcript = debated.transcript;
+                done[i] = Some((sample, critics::Row { format: lexicon::FORMAT, prompt_id, index, transcript }));
+            }
+            Err(error) => {
+                missing += 1;
+                if first.as_ref().is_none_or(|(_, e)| *e == Error::Stopped) {
+                    first = Some((i, error));
+                }
+            }
+        },
+    );
+    bar.finish_and_clear();
+    actor.say_spent();
+    if let Some((i, error)) = first {
+        return Err(error).with_context(|| {
+            format!(
+                "{missing} of {} have no answer (an endpoint's replies are kept: run it again to ask for the rest), {} first",
+                cases.len(),
+                cases[i].name
+            )
+        });
+    }
+    let (samples, rows): (Vec<Sample>, Vec<critics::Row>) = done.into_iter().flatten().unzip();
+    let mut beside = args.out.as_os_str().to_owned();
+    beside.push(".critics.jsonl");
+    jsonl::write(Path::new(&beside), &rows)?;
+    jsonl::write(&args.out, &samples).context("samples")?;
+    terminal::say(&critics::ends(&rows));
+    terminal::answer(args.out.display())
+}
+
 #[cfg(not(feature = "torch"))]
 fn from_model(_: &Args, _: &[Prompt]) -> Result<()> {
     anyhow::bail!("this build has no libtorch and cannot run a model: ask one with --endpoint URL")
@@ -150,6 +245,11 @@ fn from_model(args: &Args, prompts: &[Prompt]) -> Result<()> {
     if let Some(adapter) = &args.adapter {
         model.decoder.attach_folder(adapter, Some(0.0))?;
         model.decoder.merge_adapter();
+    }
+    if let Some(critics) = open_critics(args, &args.endpoint.budget()?)? {
+        let mut parameters = args.sampling.parameters(args.stop.clone())?;
+        parameters.top_k = args.sampling.top_k();
+        return debated(args, prompts, Somebody::Here(Box::new(model)), &critics, &parameters);
     }
     let params =
         SamplingParams { ignore_eos: args.ignore_eos, ..args.sampling.params(args.samples, args.stop.clone()) };

@@ -2,6 +2,7 @@
 
 mod answers;
 mod compare;
+mod critics;
 mod data;
 pub(crate) mod defects;
 #[cfg(feature = "torch")]

@@ -185,6 +185,7 @@ impl Request {
             stop: stops(f.take("stop"))?,
             seed: seed.unwrap_or(0),
             ignore_eos: f.flag("ignore_eos")?,
+            ..SamplingParams::default()
         };
         fields.end()?;
         let request = Self { model, question, params, seeded: seed.is_some(), stream, usage, echo };

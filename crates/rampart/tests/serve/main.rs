@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "these tests start the program that they test")]
 
 mod client;
+mod evaluated;
 
 use client::{Outcome, Reply, Server, tiny, with_template};
 use serde_json::{Value, json};

@@ -81,7 +81,7 @@ impl Suites {
             top_p: 0.95,
             stop: template.stops(),
             seed: self.seed,
-            ignore_eos: false,
+            ..SamplingParams::default()
         };
         let all: Vec<Task> = self.parts.iter().flat_map(|(_, tasks)| tasks.iter().cloned()).collect();
         let prompts = eval::prompts(&all, &Asking::plain(Form::Template(template)));

@@ -1,10 +1,13 @@
 //! `rampart eval`: models' answers to suites, judged and counted.
 
+mod answering;
 mod data;
+mod debated;
 mod judging;
 mod record;
 mod rejudge;
-#[cfg(feature = "torch")]
+mod remote;
+mod subjects;
 mod writing;
 
 pub(crate) use data::folder as data_folder;
@@ -12,7 +15,7 @@ pub(crate) use judging::judge_codes;
 #[cfg(feature = "torch")]
 pub(crate) use judging::open_judge;
 
-use super::{answers::Sampling, exit, terminal};
+use super::{answers::Sampling, critics, endpoint, exit, terminal};
 use ::eval::{
     Asking, Outcome, Task,
     asking::{Extraction, Form, Variant},
@@ -21,8 +24,7 @@ use ::eval::{
     suites,
     task::TaskRow,
 };
-#[cfg(not(feature = "torch"))]
-use anyhow::bail;
+use answering::Answering;
 use anyhow::{Context, Result, ensure};
 use data::Asked;
 use judge::Judge;
@@ -32,6 +34,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
+use subjects::Subject;
 
 /// Answers shown in the report.
 const SHOWN: usize = 10;
@@ -45,13 +48,19 @@ const SHOWN: usize = 10;
   rampart eval variants --prompts-only --out out/theirs      (then answer out/theirs/prompts.jsonl elsewhere)
   rampart eval variants --samples answers.jsonl --out out/theirs
   rampart eval --rejudge out/base --analyzer native,bandit,semgrep --out out/again
+  rampart eval variants --endpoint http://127.0.0.1:8000/v1 --model tiny --temperature 0 --out out/served
+  rampart eval owasp --template chat --endpoint https://api.example.com/v1 --model large --price-prompt 0.5 \\
+      --price-completion 1.5 --money-budget 2 --dry-run --out out/large
+  rampart eval owasp --template chat --endpoint http://127.0.0.1:8000/v1 --model large --critics --out out/debated
+  rampart eval owasp --model ours=models/tiny --model theirs=http://127.0.0.1:8000/v1#large --out out/both
 
 A run that was interrupted goes on when the same command is given again.")]
 pub(crate) struct Args {
     /// Suites; `rampart suites list` shows them.
     #[arg(required_unless_present = "rejudge")]
     suites: Vec<String>,
-    /// Hugging Face folder to ask, as DIR, NAME=DIR or NAME=DIR+ADAPTER+..; several make a matrix, a folder each below --out.
+    /// Hugging Face folder to ask, as DIR, NAME=DIR or NAME=DIR+ADAPTER+..; an endpoint's model as NAME=URL#MODEL, or by its
+    /// name with --endpoint. Several make a matrix, a folder each below --out.
     #[arg(long)]
     model: Vec<String>,
     /// PEFT folder on top of it; given several times, each is merged before the next.
@@ -104,6 +113,10 @@ pub(crate) struct Args {
     extraction: Extraction,
     #[command(flatten)]
     sampling: Sampling,
+    #[command(flatten)]
+    endpoint: endpoint::Options,
+    #[command(flatten)]
+    critics: critics::Options,
     /// Analyzers, by the names that `rampart scan` knows.
     #[arg(long, value_delimiter = ',', default_values = judging::USUAL)]
     analyzer: Vec<String>,
@@ -124,27 +137,6 @@ fn extraction(text: &str) -> Result<Extraction, String> {
         "published" => Ok(Extraction::Published),
         other => Err(format!("{other:?} is not robust or published")),
     }
-}
-
-/// One model of a matrix.
-struct Subject {
-    name: String,
-    folder: PathBuf,
-    adapters: Vec<PathBuf>,
-}
-
-/// Reads `DIR`, `NAME=DIR` or `NAME=DIR+ADAPTER`. A folder that is there is taken by its own name, whatever is in it.
-fn subject(text: &str, name: &str) -> Result<Subject> {
-    if Path::new(text).is_dir() {
-        return Ok(Subject { name: name.to_owned(), folder: text.into(), adapters: Vec::new() });
-    }
-    let (name, rest) = text.split_once('=').unwrap_or((name, text));
-    let safe =
-        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) && !name.starts_with('.');
-    ensure!(safe, "--model {text:?}: a name is made of letters, digits, '-', '_' and '.'");
-    let mut parts = rest.split('+').map(PathBuf::from);
-    let folder = parts.next().unwrap_or_default();
-    Ok(Subject { name: name.to_owned(), folder, adapters: parts.collect() })
 }
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
@@ -185,24 +177,47 @@ pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
         terminal::answer(path.display())?;
         return Ok(None);
     }
-    let subjects: Vec<Subject> = args.model.iter().map(|m| subject(m, &args.name)).collect::<Result<_>>()?;
+    let subjects = subjects::read(&args.model, &args.name, args.endpoint.endpoint.as_deref(), &args.adapter)?;
     ensure!(
         !subjects.is_empty() || args.samples.is_some(),
-        "nothing to judge: give --model DIR, or --samples F.jsonl, or --prompts-only"
+        "nothing to judge: give --model DIR, --endpoint URL --model NAME, --samples F.jsonl, or --prompts-only"
     );
-    let names: BTreeSet<&str> = subjects.iter().map(|s| s.name.as_str()).collect();
-    ensure!(names.len() == subjects.len(), "two models have one name: write --model NAME=DIR");
-    ensure!(args.adapter.is_empty() || subjects.len() == 1, "with several models write adapters as NAME=DIR+ADAPTER");
+    let addresses = subjects::addresses(&subjects);
+    let critics_there = args.critics.address();
+    if addresses.is_empty() && critics_there.is_none() {
+        args.endpoint.without_endpoint()?;
+    }
+    args.endpoint
+        .one_key_each(addresses.iter().map(String::as_str).chain(critics_there).collect::<BTreeSet<_>>().len())?;
+    let budget = args.endpoint.budget()?;
     let sampling = record::sampling(args, &asked)?;
+    let run = !args.no_run;
+    let beside = args.out.join("critics");
+    // A dry run asks no critic.
+    let critics = if args.endpoint.dry_run {
+        None
+    } else {
+        args.critics.open(&args.endpoint, &budget, &beside, args.python.as_deref(), run)?
+    };
+    let answering = Answering { args, asking, prompts: &prompts, tasks: &tasks, budget, critics };
+    let matrix = subjects.len() > 1;
+    let out_of = |subject: &Subject| if matrix { args.out.join(&subject.name) } else { args.out.clone() };
+    if args.endpoint.dry_run {
+        for subject in &subjects {
+            let mut record = record::new(args, &asked, Some(sampling.clone()), None);
+            answering.describe(&mut record, subject)?;
+            answering.estimate(&record, subject, &out_of(subject))?;
+        }
+        return Ok(None);
+    }
     // A judge that cannot work should say so before a model spends its minutes.
     let judge = judging::open(&args.analyzer, args.python.as_deref(), args.no_run)?;
-    let matrix = subjects.len() > 1;
     let mut runs = Vec::new();
     let mut notes = BTreeSet::new();
     if let Some(path) = &args.samples {
         let samples = read(path, &tasks, args.extract.then_some(&asking))?;
         let numbered = samples.iter().map(|s| s.index + 1).max().unwrap_or(1);
-        let mut record = record::new(args, &asked, None, &judge);
+        let mut record = record::new(args, &asked, None, Some(&judge));
         record.samples_per_prompt = args.samples_per_prompt.unwrap_or(numbered);
         record.name.clone_from(&args.name);
         record.writer = path.display().to_string();
@@ -212,70 +227,26 @@ pub(crate) fn evaluate(args: &Args) -> Result<Option<Evaluated>> {
         notes.extend(said);
     }
     for subject in &subjects {
-        let out = if matrix { args.out.join(&subject.name) } else { args.out.clone() };
+        let out = out_of(subject);
         let started = Instant::now();
-        let mut record = record::new(args, &asked, Some(sampling.clone()), &judge);
-        record.name.clone_from(&subject.name);
-        record.writer = subject.folder.display().to_string();
-        record.adapters = subject.adapters.iter().chain(&args.adapter).map(|a| a.display().to_string()).collect();
+        let mut record = record::new(args, &asked, Some(sampling.clone()), Some(&judge));
+        answering.describe(&mut record, subject)?;
         record::fits(&record, &out)?;
+        let heard = record::answered_by(&out);
         record.write(&out)?;
-        let samples = answers(&record, subject, args, &asking, &prompts, &tasks, &out)?;
+        let (samples, mut answered_by) = answering.answers(&record, subject, &out)?;
+        answered_by.extend(heard.iter().flat_map(|h| h.split(", ")).map(str::to_owned));
+        if !answered_by.is_empty() {
+            let names: Vec<String> = answered_by.into_iter().collect();
+            record.versions.insert(record::ANSWERED_BY.into(), names.join(", "));
+        }
         let (run, said) = conclude(record, &out, &asked, &prompts, samples, &judge, started)?;
-        #[cfg(feature = "torch")]
+        debated::finish(&out, &run.samples)?;
         writing::finish(&out);
         runs.push((run, out));
         notes.extend(said);
     }
     Ok(Some(Evaluated { runs, tasks, notes: notes.into_iter().collect() }))
-}
-
-/// A model's answers, those of an earlier start among them.
-#[cfg(feature = "torch")]
-fn answers(
-    record: &RunRecord,
-    subject: &Subject,
-    args: &Args,
-    asking: &Asking,
-    prompts: &[lexicon::Prompt],
-    tasks: &[Task],
-    out: &Path,
-) -> Result<Vec<Sample>> {
-    let n = record.samples_per_prompt;
-    let sampling = record.sampling.as_ref().context("a model is sampled by settings")?;
-    let mut params = args.sampling.params(n, asking.stops());
-    (params.max_new_tokens, params.temperature) = (sampling.max_new_tokens, sampling.temperature);
-    (params.top_p, params.top_k) = (sampling.top_p, sampling.top_k);
-    let whole = out.join(file::SAMPLES);
-    if whole.exists() {
-        let samples: Vec<Sample> = jsonl::read(&whole)?;
-        if samples.len() == prompts.len() * n {
-            terminal::say(&format!("{}: all {} answers are there", record.name, samples.len()));
-            return Ok(samples);
-        }
-    }
-    let adapters: Vec<PathBuf> = subject.adapters.iter().chain(&args.adapter).cloned().collect();
-    let mut local =
-        writing::local::Local::load(&subject.folder, &adapters, params, *asking, prompts.len() * n, &subject.name)?;
-    let flag = super::stop::flag();
-    let stop = || flag.load(std::sync::atomic::Ordering::Relaxed);
-    writing::ask(&mut local, prompts, tasks, n, out, &stop)
-}
-
-#[cfg(not(feature = "torch"))]
-fn answers(
-    _: &RunRecord,
-    subject: &Subject,
-    _: &Args,
-    _: &Asking,
-    _: &[lexicon::Prompt],
-    _: &[Task],
-    _: &Path,
-) -> Result<Vec<Sample>> {
-    bail!(
-        "cannot run {}: this rampart was built without libtorch; judge answers at hand with --samples",
-        subject.folder.display()
-    )
 }
 
 /// Samples of a file, of which every one must belong to a task: a foreign file must not be scored as empty.

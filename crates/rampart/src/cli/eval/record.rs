@@ -8,7 +8,10 @@ use eval::{
 };
 use judge::Judge;
 use lexicon::FORMAT;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
+
+/// Among the versions, what an endpoint calls the model that answers.
+pub(super) const ANSWERED_BY: &str = "answered-by";
 
 /// How models are sampled: by the arguments, or as the suites' authors do.
 ///
@@ -22,6 +25,8 @@ pub(super) fn sampling(args: &Args, asked: &[Asked]) -> Result<SamplingRecord> {
         top_p: s.top_p,
         top_k: s.top_k(),
         seed: s.seed,
+        require: s.require.clone(),
+        forbid: s.forbid.clone(),
     };
     if !args.published {
         return Ok(given);
@@ -36,12 +41,14 @@ pub(super) fn sampling(args: &Args, asked: &[Asked]) -> Result<SamplingRecord> {
 }
 
 /// The record of a run that begins; name, writer and adapters are the caller's to fill in.
-pub(super) fn new(args: &Args, asked: &[Asked], sampling: Option<SamplingRecord>, judge: &Judge) -> RunRecord {
+pub(super) fn new(args: &Args, asked: &[Asked], sampling: Option<SamplingRecord>, judge: Option<&Judge>) -> RunRecord {
     let published = asked.first().filter(|_| args.published).map(|a| a.suite.published().samples);
     RunRecord {
         format: FORMAT,
         name: String::new(),
         writer: String::new(),
+        api: None,
+        critics: None,
         adapters: Vec::new(),
         suites: asked.iter().map(|a| a.record.clone()).collect(),
         form: args.template.to_string(),
@@ -52,11 +59,16 @@ pub(super) fn new(args: &Args, asked: &[Asked], sampling: Option<SamplingRecord>
         per_lesson: args.per_lesson,
         partial: args.partial,
         analyzers: args.analyzer.clone(),
-        languages: judge.languages(),
-        versions: judging::versions(&args.analyzer, judge),
+        languages: judge.map_or_else(Vec::new, Judge::languages),
+        versions: judge.map_or_else(BTreeMap::new, |judge| judging::versions(&args.analyzer, judge)),
         seconds: 0.0,
         complete: false,
     }
+}
+
+/// What an earlier start heard of who answers.
+pub(super) fn answered_by(out: &Path) -> Option<String> {
+    RunRecord::read(out).ok()?.versions.get(ANSWERED_BY).cloned()
 }
 
 /// Whether a folder is free for this run, or holds an earlier start of it.
@@ -71,6 +83,8 @@ pub(super) fn fits(record: &RunRecord, out: &Path) -> Result<()> {
     let differs = [
         ("name", there.name != record.name),
         ("writer", there.writer != record.writer),
+        ("api", there.api != record.api),
+        ("critics", there.critics != record.critics),
         ("adapters", there.adapters != record.adapters),
         (
             "suites",
@@ -110,6 +124,7 @@ pub(super) fn facts(runs: &[&Run]) -> Vec<(String, String)> {
     }
     let security = if r.variant == "plain" { String::new() } else { format!(", {}", r.variant) };
     facts.push(("Prompts".into(), format!("{}{security}", r.form)));
+    facts.extend(r.critics.iter().map(|critics| ("Critics".into(), critics.clone())));
     facts.extend(r.suites.iter().filter_map(|s| Some((format!("Data of {}", s.name), s.data.clone()?))));
     let came = runs.iter().map(|r| r.samples.len().to_string()).collect::<Vec<_>>().join(" and ");
     let wanted = run.rows.len() * r.samples_per_prompt;

@@ -25,7 +25,6 @@ pub(crate) struct Chunk<'a> {
     /// Their tasks.
     pub(crate) tasks: &'a [&'a Task],
     /// Answers there are already, as (prompt id, index); a writer that pays for each may leave these out.
-    #[cfg_attr(not(feature = "torch"), expect(dead_code, reason = "the only writer without libtorch is a remote one"))]
     pub(crate) have: &'a BTreeSet<(String, usize)>,
 }
 
@@ -159,6 +158,19 @@ pub(crate) mod local {
         tokens: usize,
     }
 
+    /// Loads a model and merges adapters into it, each before the next.
+    ///
+    /// # Errors
+    /// What the model's folder or an adapter's lacks.
+    pub(crate) fn load(folder: &Path, adapters: &[std::path::PathBuf]) -> Result<Model> {
+        let mut model = Model::load(folder, Compute::choose(DeviceKind::Auto, Precision::Auto)?)?;
+        for adapter in adapters {
+            model.decoder.attach_folder(adapter, Some(0.0))?;
+            model.decoder.merge_adapter();
+        }
+        Ok(model)
+    }
+
     impl Local {
         /// Loads a model and merges adapters into it, each before the next.
         ///
@@ -172,11 +184,7 @@ pub(crate) mod local {
             answers: usize,
             name: &str,
         ) -> Result<Self> {
-            let mut model = Model::load(folder, Compute::choose(DeviceKind::Auto, Precision::Auto)?)?;
-            for adapter in adapters {
-                model.decoder.attach_folder(adapter, Some(0.0))?;
-                model.decoder.merge_adapter();
-            }
+            let model = load(folder, adapters)?;
             let bar = terminal::bar(answers, "samples");
             bar.set_prefix(format!("{name} answers "));
             Ok(Self { model, params, asking, bar, started: Instant::now(), tokens: 0 })

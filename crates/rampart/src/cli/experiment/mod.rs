@@ -9,7 +9,7 @@ mod page;
 
 use super::{demo::training_pairs, eval, exit, stop, terminal, train::Screen};
 use ::eval::{run::Run, suites};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use corpus::library;
 use grid::{Cell, Experiment, Recipe, Stage};
@@ -25,7 +25,7 @@ use train::{Config, Outcome};
 #[command(after_help = "Examples:
   rampart experiment ablation --out out/ablation
   rampart experiment table1 --model models/CodeLlama-7b-hf --recipe paper --pairs disco.jsonl --suite securityeval --out out/table1
-  rampart experiment ablation --out out/ablation --page docs/results.md
+  rampart experiment ablation --seed 0 --seed 1 --out out/ablation --page docs/results.md
 
 A run that was interrupted goes on when the same command is given again.")]
 pub(crate) struct Args {
@@ -62,9 +62,9 @@ pub(crate) struct Args {
     /// New tokens at most.
     #[arg(long, default_value_t = 288)]
     max_new_tokens: usize,
-    /// Seed of data, training and sampling.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Seed of data, training and sampling; several make the grid as often, a folder each, and the table holds their means.
+    #[arg(long = "seed", value_name = "SEED", default_values_t = [0])]
+    seeds: Vec<u64>,
     /// Folder of everything it writes.
     #[arg(long)]
     out: PathBuf,
@@ -76,7 +76,15 @@ pub(crate) struct Args {
 /// One row of an experiment's table.
 pub(crate) struct Row {
     name: String,
-    suites: Vec<SuiteResult>,
+    /// Results of each seed, in the seeds' order.
+    seeds: Vec<Vec<SuiteResult>>,
+}
+
+/// The grid of one seed.
+struct Seeded<'a> {
+    args: &'a Args,
+    seed: u64,
+    out: PathBuf,
 }
 
 /// `rampart eval`'s arguments from words.
@@ -87,32 +95,19 @@ struct Words {
 }
 
 pub(crate) fn run(args: &Args) -> Result<u8> {
-    let base = args.out.join("base");
-    let base = match &args.model {
-        Some(folder) => folder.clone(),
-        None => {
-            if !base.join("config.json").exists() {
-                crate::tiny::unpack(&base)?;
-            }
-            base
-        }
-    };
-    let pairs = pairs(args)?;
+    let distinct: BTreeSet<u64> = args.seeds.iter().copied().collect();
+    ensure!(distinct.len() == args.seeds.len(), "a seed is given twice");
     let cells = grid::cells(args.experiment);
-    let mut rows = Vec::new();
-    for (number, cell) in cells.iter().enumerate() {
-        terminal::say(&format!("== {}/{}: {}", number + 1, cells.len(), cell.name));
-        let mut model = base.clone();
-        let mut adapter = None;
-        for stage in &cell.stages {
-            let trained = train_stage(args, stage, &model, &pairs)?;
-            if trained.join("adapter_config.json").exists() {
-                adapter = Some(trained);
-            } else {
-                model = trained;
-            }
+    let mut rows: Vec<Row> = cells.iter().map(|c| Row { name: c.name.to_owned(), seeds: Vec::new() }).collect();
+    for &seed in &args.seeds {
+        let several = args.seeds.len() > 1;
+        let out = if several { args.out.join(format!("seed-{seed}")) } else { args.out.clone() };
+        if several {
+            terminal::say(&format!("== seed {seed}"));
         }
-        rows.push(evaluate(args, cell, &model, adapter.as_deref())?);
+        for (row, results) in rows.iter_mut().zip((Seeded { args, seed, out }).grid(&cells)?) {
+            row.seeds.push(results);
+        }
     }
     let table = page::table(args, &rows);
     atomic::write(&args.out.join("results.md"), table.as_bytes())?;
@@ -133,103 +128,160 @@ struct Pairs {
     unseen: PathBuf,
 }
 
-fn pairs(args: &Args) -> Result<Pairs> {
-    let lessons = library::embedded()?;
-    let whole: Vec<Pair> = if args.pairs.is_empty() {
-        training_pairs(&lessons, args.pairs_per_lesson, args.seed)
-    } else {
-        let files: Vec<Vec<Pair>> = args.pairs.iter().map(|p| jsonl::read(p)).collect::<Result<_, _>>()?;
-        files.concat()
-    };
-    let silent: Vec<Pair> = whole.iter().cloned().map(|p| Pair { reasoning: String::new(), ..p }).collect();
-    // Weaknesses that the suites ask for; of ours the suite of lessons never seen is the test set.
-    let mut asked: BTreeSet<Cwe> = BTreeSet::new();
-    for name in args.suites.iter().filter(|n| *n != "variants") {
-        let suite = suites::by_name(name)?;
-        let folder = eval::data_folder(suite, args.data.as_deref());
-        let input = suites::Input {
-            lessons: &lessons,
-            per_lesson: Some(args.per_lesson),
-            seed: 0,
-            folder: folder.as_deref(),
-            partial: false,
+impl Seeded<'_> {
+    /// Every cell's figures, in order.
+    fn grid(&self, cells: &[Cell]) -> Result<Vec<Vec<SuiteResult>>> {
+        let base = self.out.join("base");
+        let base = match &self.args.model {
+            Some(folder) => folder.clone(),
+            None => {
+                if !base.join("config.json").exists() {
+                    crate::tiny::unpack(&base)?;
+                }
+                base
+            }
         };
-        asked.extend(suites::load(suite, &input)?.cases.iter().filter_map(|c| c.task.cwe));
+        let pairs = self.pairs()?;
+        let mut rows = Vec::new();
+        for (number, cell) in cells.iter().enumerate() {
+            terminal::say(&format!("== {}/{}: {}", number + 1, cells.len(), cell.name));
+            let mut model = base.clone();
+            let mut adapter = None;
+            for stage in &cell.stages {
+                let trained = self.train_stage(stage, &model, &pairs)?;
+                if trained.join("adapter_config.json").exists() {
+                    adapter = Some(trained);
+                } else {
+                    model = trained;
+                }
+            }
+            rows.push(self.evaluate(cell, &model, adapter.as_deref())?);
+        }
+        Ok(rows)
     }
-    let unseen: Vec<Pair> =
-        whole.iter().filter(|p| !p.cwe.iter().any(|c| asked.iter().any(|a| a.kin(*c)))).cloned().collect();
-    let made = Pairs {
-        whole: args.out.join("data/pairs.jsonl"),
-        silent: args.out.join("data/without-reasoning.jsonl"),
-        unseen: args.out.join("data/unseen.jsonl"),
-    };
-    for (path, pairs) in [(&made.whole, &whole), (&made.silent, &silent), (&made.unseen, &unseen)] {
-        jsonl::write(path, pairs)?;
-    }
-    atomic::write(&args.out.join("data/replay.jsonl"), crate::tiny::REPLAY)?;
-    terminal::say(&format!(
-        "{} training pairs; {} of weaknesses that the suites do not ask for",
-        whole.len(),
-        unseen.len()
-    ));
-    Ok(made)
-}
 
-/// Trains a stage, unless an earlier start did. The folder's name says what was trained from what.
-fn train_stage(args: &Args, stage: &Stage, model: &Path, pairs: &Pairs) -> Result<PathBuf> {
-    let name = stage.name();
-    let folder = args.out.join("train").join(name);
-    for made in ["adapter", "model"] {
-        let made = folder.join(made);
-        if made.join("config.json").exists() || made.join("adapter_config.json").exists() {
-            return Ok(made);
+    fn pairs(&self) -> Result<Pairs> {
+        let (args, seed) = (self.args, self.seed);
+        let lessons = library::embedded()?;
+        let whole: Vec<Pair> = if args.pairs.is_empty() {
+            training_pairs(&lessons, args.pairs_per_lesson, seed)
+        } else {
+            let files: Vec<Vec<Pair>> = args.pairs.iter().map(|p| jsonl::read(p)).collect::<Result<_, _>>()?;
+            files.concat()
+        };
+        let silent: Vec<Pair> = whole.iter().cloned().map(|p| Pair { reasoning: String::new(), ..p }).collect();
+        // Weaknesses that the suites ask for; of ours the suite of lessons never seen is the test set.
+        let mut asked: BTreeSet<Cwe> = BTreeSet::new();
+        for name in args.suites.iter().filter(|n| *n != "variants") {
+            let suite = suites::by_name(name)?;
+            let folder = eval::data_folder(suite, args.data.as_deref());
+            let input = suites::Input {
+                lessons: &lessons,
+                per_lesson: Some(args.per_lesson),
+                seed: 0,
+                folder: folder.as_deref(),
+                partial: false,
+            };
+            asked.extend(suites::load(suite, &input)?.cases.iter().filter_map(|c| c.task.cwe));
+        }
+        let unseen: Vec<Pair> =
+            whole.iter().filter(|p| !p.cwe.iter().any(|c| asked.iter().any(|a| a.kin(*c)))).cloned().collect();
+        let made = Pairs {
+            whole: self.out.join("data/pairs.jsonl"),
+            silent: self.out.join("data/without-reasoning.jsonl"),
+            unseen: self.out.join("data/unseen.jsonl"),
+        };
+        for (path, pairs) in [(&made.whole, &whole), (&made.silent, &silent), (&made.unseen, &unseen)] {
+            jsonl::write(path, pairs)?;
+        }
+        atomic::write(&self.out.join("data/replay.jsonl"), crate::tiny::REPLAY)?;
+        terminal::say(&format!(
+            "{} training pairs; {} of weaknesses that the suites do not ask for",
+            whole.len(),
+            unseen.len()
+        ));
+        Ok(made)
+    }
+
+    /// Trains a stage, unless an earlier start did. The folder's name says what was trained from what.
+    fn train_stage(&self, stage: &Stage, model: &Path, pairs: &Pairs) -> Result<PathBuf> {
+        let args = self.args;
+        let name = stage.name();
+        let folder = self.out.join("train").join(name);
+        for made in ["adapter", "model"] {
+            let made = folder.join(made);
+            if made.join("config.json").exists() || made.join("adapter_config.json").exists() {
+                return Ok(made);
+            }
+        }
+        let data = match stage.data {
+            grid::Data::Whole => &pairs.whole,
+            grid::Data::Silent => &pairs.silent,
+            grid::Data::Unseen => &pairs.unseen,
+        };
+        let steps = args.steps.as_deref().and_then(|s| Some((*s.first()?, *s.get(1)?)));
+        let text = grid::config(
+            stage,
+            args.recipe,
+            steps,
+            self.seed,
+            &std::path::absolute(model)?,
+            &std::path::absolute(data)?,
+        );
+        let path = self.out.join("train").join(format!("{name}.toml"));
+        atomic::write(&path, text.as_bytes())?;
+        let config = Config::read(&path, &[])?;
+        let mut screen = Screen::new();
+        let resume = folder.is_dir();
+        let outcome = train::run(&config, resume, stop::flag(), &models::Ranks::alone(), &mut screen)
+            .with_context(|| format!("stage {name}"))?;
+        screen.done();
+        match outcome {
+            Outcome::Finished(made) => Ok(made),
+            Outcome::Stopped(step) => {
+                bail!("stopped after step {step} of {name}; give the same command again to go on")
+            }
         }
     }
-    let data = match stage.data {
-        grid::Data::Whole => &pairs.whole,
-        grid::Data::Silent => &pairs.silent,
-        grid::Data::Unseen => &pairs.unseen,
-    };
-    let steps = args.steps.as_deref().and_then(|s| Some((*s.first()?, *s.get(1)?)));
-    let text =
-        grid::config(stage, args.recipe, steps, args.seed, &std::path::absolute(model)?, &std::path::absolute(data)?);
-    let path = args.out.join("train").join(format!("{name}.toml"));
-    atomic::write(&path, text.as_bytes())?;
-    let config = Config::read(&path, &[])?;
-    let mut screen = Screen::new();
-    let resume = folder.is_dir();
-    let outcome = train::run(&config, resume, stop::flag(), &models::Ranks::alone(), &mut screen)
-        .with_context(|| format!("stage {name}"))?;
-    screen.done();
-    match outcome {
-        Outcome::Finished(made) => Ok(made),
-        Outcome::Stopped(step) => bail!("stopped after step {step} of {name}; give the same command again to go on"),
-    }
-}
 
-fn evaluate(args: &Args, cell: &Cell, model: &Path, adapter: Option<&Path>) -> Result<Row> {
-    let out = args.out.join("eval").join(cell.name);
-    let text = |p: &Path| p.display().to_string();
-    let mut words: Vec<String> = vec!["eval".into()];
-    words.extend(args.suites.iter().cloned());
-    let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-    option("model", text(model));
-    option("name", cell.name.into());
-    option("out", text(&out));
-    option("seed", args.seed.to_string());
-    option("per-lesson", args.per_lesson.to_string());
-    option("samples-per-prompt", args.samples_per_prompt.to_string());
-    option("max-new-tokens", args.max_new_tokens.to_string());
-    option("template", if args.recipe == Recipe::Tiny { "docstring" } else { cell.template }.into());
-    option("prompt", cell.prompt.into());
-    if let Some(data) = &args.data {
-        option("data", text(data));
+    /// A cell's figures, unless an earlier start made them.
+    fn evaluate(&self, cell: &Cell, model: &Path, adapter: Option<&Path>) -> Result<Vec<SuiteResult>> {
+        let args = self.args;
+        let out = self.out.join("eval").join(cell.name);
+        let text = |p: &Path| p.display().to_string();
+        if let Ok(run) = Run::read(&out) {
+            let (r, sampled) = (&run.record, run.record.sampling.as_ref());
+            let same = r.complete
+                && r.suites.iter().map(|s| &s.name).eq(&args.suites)
+                && (&r.writer, &r.adapters) == (&text(model), &adapter.map(text).into_iter().collect())
+                && (r.seed, r.samples_per_prompt, r.per_lesson)
+                    == (self.seed, args.samples_per_prompt, Some(args.per_lesson))
+                && sampled.is_some_and(|s| s.max_new_tokens == args.max_new_tokens);
+            if same {
+                return Ok(run.score(eval::papers)?);
+            }
+        }
+        let mut words: Vec<String> = vec!["eval".into()];
+        words.extend(args.suites.iter().cloned());
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        option("model", text(model));
+        option("name", cell.name.into());
+        option("out", text(&out));
+        option("seed", self.seed.to_string());
+        option("per-lesson", args.per_lesson.to_string());
+        option("samples-per-prompt", args.samples_per_prompt.to_string());
+        option("max-new-tokens", args.max_new_tokens.to_string());
+        option("template", if args.recipe == Recipe::Tiny { "docstring" } else { cell.template }.into());
+        option("prompt", cell.prompt.into());
+        if let Some(data) = &args.data {
+            option("data", text(data));
+        }
+        if let Some(adapter) = adapter {
+            option("adapter", text(adapter));
+        }
+        let words = Words::try_parse_from(&words).context("arguments of an evaluation")?;
+        let evaluated = eval::evaluate(&words.eval)?.context("an evaluation has a model")?;
+        let (run, _): &(Run, PathBuf) = evaluated.runs.first().context("an evaluation has a run")?;
+        Ok(run.score(eval::papers)?)
     }
-    if let Some(adapter) = adapter {
-        option("adapter", text(adapter));
-    }
-    let words = Words::try_parse_from(&words).context("arguments of an evaluation")?;
-    let evaluated = eval::evaluate(&words.eval)?.context("an evaluation has a model")?;
-    let (run, _): &(Run, PathBuf) = evaluated.runs.first().context("an evaluation has a run")?;
-    Ok(Row { name: cell.name.to_owned(), suites: run.score(eval::papers)? })
 }

@@ -64,8 +64,30 @@ fn title(experiment: Experiment) -> &'static str {
     }
 }
 
-fn cell(figure: Figure) -> String {
-    if figure.n == 0 { "-".into() } else { format!("{:.1} [{:.1}, {:.1}]", figure.value, figure.low, figure.high) }
+/// A figure with its interval; of several seeds the means, and between which values the seeds lie.
+fn cell(figures: &[Figure]) -> String {
+    let figures: Vec<&Figure> = figures.iter().filter(|f| f.n > 0).collect();
+    if figures.is_empty() {
+        return "-".into();
+    }
+    let mean = |of: fn(&Figure) -> f64| figures.iter().map(|f| of(f)).sum::<f64>() / figures.len() as f64;
+    let words = format!("{:.1} [{:.1}, {:.1}]", mean(|f| f.value), mean(|f| f.low), mean(|f| f.high));
+    if figures.len() == 1 {
+        return words;
+    }
+    let least = figures.iter().map(|f| f.value).fold(f64::INFINITY, f64::min);
+    let most = figures.iter().map(|f| f.value).fold(f64::NEG_INFINITY, f64::max);
+    format!("{words} {least:.1}..{most:.1}")
+}
+
+fn seeds(args: &Args) -> String {
+    let all: Vec<String> = args.seeds.iter().map(u64::to_string).collect();
+    match all.as_slice() {
+        [one] => format!("seed {one}"),
+        several => {
+            format!("means of seeds {} with the least and the greatest behind each interval", several.join(" and "))
+        }
+    }
 }
 
 /// An experiment's part of the page.
@@ -80,15 +102,16 @@ pub(super) fn table(args: &Args, rows: &[Row]) -> String {
     let steps = args.steps.as_ref().map_or("the recipe's steps".into(), |s| format!("{} and {} steps", s[0], s[1]));
     let recipe = if args.recipe == Recipe::Tiny { "tiny" } else { "paper" };
     out.push_str(&format!(
-        "{model}, recipe {recipe}, {steps}, {pairs}, seed {}, {} samples a prompt.\n\n",
-        args.seed, args.samples_per_prompt
+        "{model}, recipe {recipe}, {steps}, {pairs}, {}, {} samples a prompt.\n\n",
+        seeds(args),
+        args.samples_per_prompt
     ));
     let known = published(args.experiment);
-    for (at, suite) in rows.first().map_or(&[][..], |r| &r.suites).iter().enumerate() {
+    for (at, suite) in rows.first().and_then(|r| r.seeds.first()).map_or(&[][..], Vec::as_slice).iter().enumerate() {
         out.push_str(&format!("### {} ({} prompts)\n\n| |", suite.name, suite.prompts));
         let used: Vec<&(&str, Of)> = COLUMNS
             .iter()
-            .filter(|(_, of)| rows.iter().any(|r| r.suites.get(at).is_some_and(|s| of(s).n > 0)))
+            .filter(|(_, of)| rows.iter().flat_map(|r| &r.seeds).any(|s| s.get(at).is_some_and(|s| of(s).n > 0)))
             .collect();
         for (name, _) in &used {
             out.push_str(&format!(" {name} |"));
@@ -98,10 +121,10 @@ pub(super) fn table(args: &Args, rows: &[Row]) -> String {
         }
         out.push_str(&format!("\n|{}\n", " --- |".repeat(1 + used.len() + usize::from(!known.is_empty()))));
         for row in rows {
-            let Some(suite) = row.suites.get(at) else { continue };
+            let results: Vec<&SuiteResult> = row.seeds.iter().filter_map(|s| s.get(at)).collect();
             out.push_str(&format!("| {} |", row.name));
             for (_, of) in &used {
-                out.push_str(&format!(" {} |", cell(of(suite))));
+                out.push_str(&format!(" {} |", cell(&results.iter().map(|r| of(r)).collect::<Vec<_>>())));
             }
             if !known.is_empty() {
                 let said = known.iter().find(|(name, _)| *name == row.name).map_or("-", |(_, said)| said);
@@ -134,8 +157,8 @@ pub(super) fn json(args: &Args, rows: &[Row]) -> serde_json::Value {
     serde_json::json!({
         "format": lexicon::FORMAT,
         "experiment": args.experiment.to_string(),
-        "seed": args.seed,
-        "rows": rows.iter().map(|r| serde_json::json!({"name": r.name, "suites": r.suites})).collect::<Vec<_>>(),
+        "seeds": args.seeds,
+        "rows": rows.iter().map(|r| serde_json::json!({"name": r.name, "suites": r.seeds})).collect::<Vec<_>>(),
     })
 }
 
@@ -173,5 +196,18 @@ mod tests {
         );
         assert!(!three.contains("\na\n") && three.contains("prompts -->\np\n"), "{three}");
         assert_eq!(placed(&three, Experiment::Ablation, "b\n"), three);
+    }
+
+    #[test]
+    fn seeds_stand_beside_their_mean() {
+        let figure = |value: f64, n| Figure { value, low: value - 10.0, high: value + 10.0, n };
+        for (figures, expect) in [
+            (vec![], "-"),
+            (vec![figure(50.0, 0)], "-"),
+            (vec![figure(50.0, 9)], "50.0 [40.0, 60.0]"),
+            (vec![figure(50.0, 9), figure(53.0, 9)], "51.5 [41.5, 61.5] 50.0..53.0"),
+        ] {
+            assert_eq!(cell(&figures), expect);
+        }
     }
 }

@@ -46,7 +46,7 @@ fn fixes_are_found_among_decoys() -> Outcome {
     let (repository, out) = (folder.path().join("project"), folder.path().join("out"));
     let truth = make(&repository, 7, 2_000, 60, 300)?;
     assert!(truth.commits >= 2_000 && truth.fixes.len() == 60 && truth.decoys.len() == 300, "{truth:?}");
-    let report = mine_into(&[repository.clone()], &out, &[], &never())?;
+    let report = mine_into(std::slice::from_ref(&repository), &out, &[], &never())?;
     let pairs: Vec<Pair> = read(out.join("rows.jsonl"))?;
     let commit = |p: &Pair| p.origin.extra.get("commit").cloned().unwrap_or_default();
     let found: BTreeSet<String> = pairs.iter().map(commit).collect();
@@ -101,22 +101,22 @@ fn fixes_are_found_among_decoys() -> Outcome {
 
     // Stopped in its middle and run again, it writes the same files to the byte; a licence that is not allowed lets nothing through.
     let second = folder.path().join("second");
-    let stopped = mine_into(&[repository.clone()], &second, &[], &AtomicBool::new(true));
+    let stopped = mine_into(std::slice::from_ref(&repository), &second, &[], &AtomicBool::new(true));
     assert!(matches!(stopped, Err(mine::Error::Stopped { .. })), "{stopped:?}");
     std::fs::create_dir_all(second.join("parts"))?;
     let part = std::fs::read_dir(out.join("parts"))?.flatten().next().ok_or("a folder of parts")?;
     let kept = second.join("parts").join(part.file_name());
     std::fs::create_dir_all(&kept)?;
     std::fs::copy(part.path().join("000000.json"), kept.join("000000.json"))?;
-    mine_into(&[repository.clone()], &second, &[], &never())?;
+    mine_into(std::slice::from_ref(&repository), &second, &[], &never())?;
     for file in ["rows.jsonl", "rejects.jsonl", "report.json"] {
         assert_eq!(std::fs::read(out.join(file))?, std::fs::read(second.join(file))?, "{file}");
     }
     let third = folder.path().join("third");
-    let none = mine_into(&[repository.clone()], &third, &["Apache-2.0".to_owned()], &never())?;
+    let none = mine_into(std::slice::from_ref(&repository), &third, &["Apache-2.0".to_owned()], &never())?;
     assert_eq!((none.pairs, none.rejects.get(&Reject::Licence)), (0, Some(&report.fixes)));
     // Another run's folder is refused; a broken part is told, with what to do.
-    let other = mine_into(&[repository.clone()], &third, &[], &never());
+    let other = mine_into(std::slice::from_ref(&repository), &third, &[], &never());
     assert!(other.err().is_some_and(|e| e.to_string().contains("choose another output")));
     std::fs::write(kept.join("000000.json"), "{")?;
     let broken = mine_into(&[repository], &second, &[], &never()).err().map(|e| e.to_string()).unwrap_or_default();

@@ -101,7 +101,7 @@ fn named<'t>(node: Node<'t>, source: &str) -> Option<(String, Node<'t>)> {
     let text = |n: Node| source.get(n.byte_range()).unwrap_or_default().to_owned();
     if let Some(name) = node.child_by_field_name("name") {
         // A Go method belongs to its receiver's type.
-        let receiver = node.child_by_field_name("receiver").map(|r| text(r));
+        let receiver = node.child_by_field_name("receiver").map(&text);
         let of = receiver.as_deref().and_then(|r| r.trim_matches(['(', ')']).split_whitespace().last());
         let of = of.map(|t| format!("{}.", t.trim_start_matches('*'))).unwrap_or_default();
         return Some((of + &text(name), node));

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use writer::{Ask, Parameters, Question};
+use writer::{Api, Ask, Parameters, Question};
 
 /// Finds real fixes in the histories of git repositories on this machine. A commit is looked at where its message and lines
 /// speak of a weakness; it is kept where the judge finds that weakness before it and not after, and the functions that held it
@@ -95,7 +95,10 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         None => instruction::TEMPLATE.to_owned(),
     };
     let endpoint = match (&args.endpoint.endpoint, &args.model) {
-        (Some(url), Some(model)) => Some(args.endpoint.open(url, model, &out.join("instructions"))?),
+        (Some(url), Some(model)) => {
+            let (api, budget) = (args.endpoint.api().unwrap_or(Api::Chat), args.endpoint.budget()?);
+            Some(args.endpoint.open(url, model, model, api, budget, &out.join("instructions"))?)
+        }
         (Some(_), None) => bail!("--endpoint needs --model: which of its models is to write instructions?"),
         _ => None,
     };

@@ -26,6 +26,7 @@ const MOST_FINDINGS: usize = 12;
 /// Whether, by whom and how answers are debated.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Critics")]
+#[group(id = "critics-options")]
 pub(crate) struct Options {
     /// Has every answer debated by a critic of its safety and one of its helpfulness, and written again until both are
     /// content; what was said is kept beside the answers (critics.jsonl).

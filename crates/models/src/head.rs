@@ -189,12 +189,12 @@ impl Head {
     }
 
     /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Labels whose derivative is zero
-    /// (an objective that looks at some tokens only) cost nothing, unless their logits were kept.
+    /// (an objective that looks at some tokens only) cost nothing; logits that were kept serve where every label is told.
     #[must_use]
     pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64], kept: Option<KeptLogits>) -> HeadGradient {
         let told: Vec<usize> = (0..labels.len()).filter(|&i| d[i] != 0.0).collect();
-        // Two products for every label that was kept, or three for those that are told.
-        if let Some(kept) = kept.filter(|_| 3 * told.len() >= 2 * labels.len()) {
+        // Chunks of the told labels alone are other chunks, and round otherwise: what is kept must not change a digit.
+        if let Some(kept) = kept.filter(|_| told.len() == labels.len()) {
             return self.gradient(hidden, kept.0.into_iter(), d).1;
         }
         let only = |all: &[i64]| told.iter().map(|&i| all[i]).collect();

@@ -277,8 +277,13 @@ impl Linear {
         if let (Some(lora), Some(kept)) = (&linear.adapter, kept) {
             let d_low = d_low.unwrap_or_else(|| Self::low_gradient(lora, d_y, compute));
             let x = kept.dropped.as_ref().map_or(x, |d| &d.0);
-            // Narrow side first: libtorch reads the wide one in rows then, and not in columns (five times as fast).
-            accumulate(&lora.b, &kept.low.tr().matmul(d_y).tr());
+            // Of large products the narrow side first: libtorch reads the wide one in rows then, and not in columns (twice
+            // as fast with 2,048 of them, measured).
+            if linear.tiles(x.size()[0], compute) {
+                accumulate(&lora.b, &kept.low.tr().matmul(d_y).tr());
+            } else {
+                accumulate(&lora.b, &d_y.tr().matmul(&kept.low));
+            }
             accumulate(&lora.a, &d_low.tr().matmul(x));
         }
     }

@@ -197,7 +197,7 @@ impl Asking {
         }
         format!(
             "Complete the following {} code:\n```{}\n{}\n```",
-            title(task.language),
+            task.language.title(),
             task.language,
             task.context.trim_end()
         )
@@ -207,7 +207,7 @@ impl Asking {
         if task.context.is_empty() {
             return with(task.instruction.trim_end(), wish);
         }
-        let (name, fence) = (title(task.language), task.language);
+        let (name, fence) = (task.language.title(), task.language);
         let wish = if wish.is_empty() { String::new() } else { format!(" {wish}") };
         let said = task.instruction.trim();
         let said = if said.is_empty() { String::new() } else { format!("{said}\n") };
@@ -239,21 +239,6 @@ const fn comment(language: Language) -> &'static str {
     match language {
         Language::Python | Language::Ruby => "# ",
         _ => "// ",
-    }
-}
-
-/// A language as people write it.
-#[must_use]
-pub const fn title(language: Language) -> &'static str {
-    match language {
-        Language::Python => "Python",
-        Language::C => "C",
-        Language::Cpp => "C++",
-        Language::Go => "Go",
-        Language::Java => "Java",
-        Language::JavaScript => "JavaScript",
-        Language::TypeScript => "TypeScript",
-        Language::Ruby => "Ruby",
     }
 }
 

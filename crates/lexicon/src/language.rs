@@ -31,6 +31,21 @@ impl Language {
     pub const ALL: &[Self] =
         &[Self::Python, Self::C, Self::Cpp, Self::Go, Self::Java, Self::JavaScript, Self::Ruby, Self::TypeScript];
 
+    /// Name as people write it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Python => "Python",
+            Self::C => "C",
+            Self::Cpp => "C++",
+            Self::Go => "Go",
+            Self::Java => "Java",
+            Self::JavaScript => "JavaScript",
+            Self::TypeScript => "TypeScript",
+            Self::Ruby => "Ruby",
+        }
+    }
+
     /// Name as it stands on disk and in a Markdown fence.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -42,8 +42,6 @@ pub enum Check {
     Phrase,
     /// One of very many near copies.
     Flood,
-    /// A model that was trained on the set finds it unlikely.
-    Loss,
 }
 
 /// What speaks against a pair.

@@ -12,21 +12,6 @@ const LONGEST: usize = 500;
 /// Longest docstring that is quoted, in characters.
 const LONGEST_DOC: usize = 240;
 
-/// How a language is written in prose.
-#[must_use]
-pub const fn prose(language: Language) -> &'static str {
-    match language {
-        Language::Python => "Python",
-        Language::C => "C",
-        Language::Cpp => "C++",
-        Language::Go => "Go",
-        Language::Java => "Java",
-        Language::JavaScript => "JavaScript",
-        Language::Ruby => "Ruby",
-        Language::TypeScript => "TypeScript",
-    }
-}
-
 /// An instruction that both versions of a function answer: its language, name and signature, and what its docstring before the
 /// change says of it. Nothing where these alone name the weakness.
 #[must_use]
@@ -38,7 +23,7 @@ pub fn of_function(
     cwe: &[Cwe],
 ) -> Option<String> {
     let hints = |text: &str| wording::hint(text, weakness, cwe, false).is_some();
-    let language = prose(language);
+    let language = language.title();
     let code = |text: &str| text.replace('`', "'");
     let same = before.signature == after.signature && before.signature.len() <= 300;
     let (name, signature) = (code(&before.name), code(&before.signature));
@@ -82,7 +67,7 @@ pub fn question(template: &str, pair: &Pair) -> Result<String, String> {
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     environment.set_fuel(Some(1_000_000));
     let values = context! {
-        language => prose(pair.language), insecure => pair.insecure, secure => pair.secure,
+        language => pair.language.title(), insecure => pair.insecure, secure => pair.secure,
         function => pair.origin.extra.get("function"),
     };
     environment.render_named_str("instruct", template, values).map_err(|e| format!("template instruct: {e:#}"))

@@ -1,7 +1,7 @@
 //! LLMSecEval (Tony et al. 2023): 150 requests in words, for Python and C.
 
 use super::{Case, Input, Loaded, Suite, Upstream, files, folder};
-use crate::{Error, Result, Task, asking::title, paper::Paper};
+use crate::{Error, Result, Task, paper::Paper};
 use lexicon::Language;
 use serde::Deserialize;
 
@@ -59,7 +59,7 @@ impl Suite for LlmSecEval {
                 |e: lexicon::language::UnknownLanguage| Error::Data { place: place.clone(), what: e.to_string() };
             let language: Language = row.language.parse().map_err(fail)?;
             // The data set spells its placeholder in two ways.
-            let instruction = row.prompt.replace("<language>", title(language)).replace("<lanuage>", title(language));
+            let instruction = row.prompt.replace("<language>", language.title()).replace("<lanuage>", language.title());
             Ok(Case {
                 task: Task {
                     cwe: Some(files::cwe(&place, &row.id)?),

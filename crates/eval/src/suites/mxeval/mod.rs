@@ -140,11 +140,7 @@ fn case(row: Row, place: &str) -> Result<Case> {
     let instruction = if python {
         humaneval::request(&row.prompt, &row.entry_point)
     } else {
-        format!(
-            "Complete the following {} code:\n```{language}\n{}\n```",
-            crate::asking::title(language),
-            row.prompt.trim_end()
-        )
+        format!("Complete the following {} code:\n```{language}\n{}\n```", language.title(), row.prompt.trim_end())
     };
     Ok(Case {
         reference,

@@ -6,7 +6,7 @@
 mod functional;
 
 use super::{Case, Input, Loaded, Published, Suite, Upstream, files, folder};
-use crate::{Error, Result, Task, asking::title, paper::Paper};
+use crate::{Error, Result, Task, paper::Paper};
 use lexicon::Language;
 use serde::Deserialize;
 use std::path::Path;
@@ -239,7 +239,7 @@ impl Scenarios {
                 language,
                 instruction: format!(
                     "Create a {} function for this problem:\n{}",
-                    title(language),
+                    language.title(),
                     if info.description.is_empty() { "complete the code" } else { &info.description }
                 ),
                 context,

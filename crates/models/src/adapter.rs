@@ -1,17 +1,42 @@
 //! PEFT adapter folders in and out: what is written here loads in PEFT and vLLM, and the other way round.
 
 use crate::{
-    Decoder, Error, Result,
+    Decoder, Error, PrefixConfig, Result,
     families::{Layout, Projection},
     folder::{moved, restored},
     weights,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// What PEFT puts before a module's path.
 pub(crate) const PREFIX: &str = "base_model.model.";
+
+/// What trains beside a frozen model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Adapter {
+    /// Low-rank updates of projections.
+    Lora(LoraConfig),
+    /// Keys and values before every text.
+    Prefix(PrefixConfig),
+}
+
+impl From<LoraConfig> for Adapter {
+    fn from(lora: LoraConfig) -> Self {
+        Self::Lora(lora)
+    }
+}
+
+impl From<PrefixConfig> for Adapter {
+    fn from(prefix: PrefixConfig) -> Self {
+        Self::Prefix(prefix)
+    }
+}
 
 /// A low-rank adapter's settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,11 +98,16 @@ impl LoraConfig {
 }
 
 impl Decoder {
-    /// Puts a fresh adapter on the model: `A` Kaiming-uniform with `a = sqrt(5)`, `B` zero, as PEFT does.
+    /// Puts a fresh adapter on the model. Low-rank: `A` Kaiming-uniform with `a = sqrt(5)`, `B` zero, as PEFT does.
+    /// Prefixes: zero.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the settings fit no module.
-    pub fn attach_new(&mut self, lora: LoraConfig, seed: u64) -> Result<()> {
+    /// [`Error::Unavailable`] when the settings do not fit the model.
+    pub fn attach_new(&mut self, adapter: impl Into<Adapter>, seed: u64) -> Result<()> {
+        let lora = match adapter.into() {
+            Adapter::Lora(lora) => lora,
+            Adapter::Prefix(prefix) => return self.attach_prefixes(prefix),
+        };
         lora.check(self)?;
         tch::manual_seed(i64::from_ne_bytes(seed.to_ne_bytes()));
         let r = lora.r;
@@ -89,11 +119,37 @@ impl Decoder {
         })
     }
 
-    /// Loads a PEFT folder onto the model. `dropout` replaces the stored one where given.
+    /// Loads a PEFT folder onto the model for use: what can be merged into the weights is, so that it costs nothing; a
+    /// prefix stays before every text.
+    ///
+    /// # Errors
+    /// See [`Self::attach_folder`].
+    pub fn wear(&mut self, folder: &Path) -> Result<()> {
+        if self.prefix().is_some() {
+            let why = format!("{}: a prefix stands before the model already: give its folder last", folder.display());
+            return Err(Error::Unavailable(why));
+        }
+        self.attach_folder(folder, Some(0.0))?;
+        if self.prefix().is_some() { Ok(()) } else { self.merge_adapter() }
+    }
+
+    /// Loads a PEFT folder and merges it into the weights.
+    ///
+    /// # Errors
+    /// See [`Self::attach_folder`]; [`Error::Unavailable`] for a prefix, which no weight holds.
+    pub fn merge_folder(&mut self, folder: &Path) -> Result<()> {
+        self.attach_folder(folder, Some(0.0))?;
+        self.merge_adapter()
+    }
+
+    /// Loads a PEFT folder onto the model, low-rank or prefixes. `dropout` replaces the stored one where given.
     ///
     /// # Errors
     /// [`Error::Malformed`] for another adapter type, [`Error::MissingTensor`] and [`Error::Shape`] where it does not fit.
     pub fn attach_folder(&mut self, folder: &Path, dropout: Option<f64>) -> Result<()> {
+        if json_of(folder)?.1["peft_type"] == "PREFIX_TUNING" {
+            return self.attach_prefix_folder(folder, dropout);
+        }
         let mut lora = read_config(folder)?;
         if let Some(dropout) = dropout {
             lora.dropout = dropout;
@@ -134,7 +190,11 @@ impl Decoder {
     /// # Errors
     /// [`Error::Write`]; [`Error::Unavailable`] when the model has no adapter.
     pub fn save_adapter(&self, folder: &Path, base_model: &str) -> Result<()> {
-        let lora = self.lora().ok_or_else(|| Error::Unavailable("the model has no adapter to save".into()))?;
+        let lora = match self.adapter() {
+            Some(Adapter::Lora(lora)) => lora,
+            Some(Adapter::Prefix(prefix)) => return self.save_prefixes(prefix, folder, base_model),
+            None => return Err(Error::Unavailable("the model has no adapter to save".into())),
+        };
         let targets: Vec<String> = if lora.targets.iter().any(|t| t == "all-linear") {
             // PEFT expands "all-linear" when it creates an adapter; a saved one names its modules.
             let family = self.config.family();
@@ -167,16 +227,23 @@ impl Decoder {
     }
 }
 
-/// Reads `adapter_config.json`.
+/// `adapter_config.json` of a folder, and its path.
+pub(crate) fn json_of(folder: &Path) -> Result<(PathBuf, Value)> {
+    let path = folder.join("adapter_config.json");
+    let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
+    let json = serde_json::from_str(&text).map_err(|e| Error::malformed(&path, format!("not JSON: {e}")))?;
+    Ok((path, json))
+}
+
+/// Reads the `adapter_config.json` of a low-rank adapter.
 ///
 /// # Errors
 /// [`Error::Read`] or [`Error::Malformed`].
 pub fn read_config(folder: &Path) -> Result<LoraConfig> {
-    let path = folder.join("adapter_config.json");
-    let text = fs::read_to_string(&path).map_err(Error::read(&path))?;
-    let json: Value = serde_json::from_str(&text).map_err(|e| Error::malformed(&path, format!("not JSON: {e}")))?;
+    let (path, json) = json_of(folder)?;
     if json["peft_type"] != "LORA" {
-        return Err(Error::malformed(&path, format!("peft_type is {}, expected \"LORA\"", json["peft_type"])));
+        let why = format!("peft_type is {}, expected \"LORA\" or \"PREFIX_TUNING\"", json["peft_type"]);
+        return Err(Error::malformed(&path, why));
     }
     for (key, plain) in [("use_dora", json!(false)), ("bias", json!("none"))] {
         if !json[key].is_null() && json[key] != plain {

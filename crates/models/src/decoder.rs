@@ -4,7 +4,7 @@
 //! compute kind. The derivative is in [`crate::tape`]. What families do otherwise stands in [`DecoderConfig`].
 
 use crate::{
-    Compute, DecoderConfig, LoraConfig, Packed,
+    Adapter, Compute, DecoderConfig, Error, LoraConfig, Packed,
     config::{Activation, Arrangement, NormKind, Positions},
     families::{Projection, Slot},
     kernels::{self, Norm, NormWeights},
@@ -40,6 +40,8 @@ pub(crate) struct Block {
     pub(crate) head_norms: Option<[NormTensors; 2]>,
     /// In the order of the family's names.
     pub(crate) projections: Vec<(Projection, Linear)>,
+    /// Keys and values before every text, `[controls, 2, tokens, kv_heads, head_dim]`, f32.
+    pub(crate) prefix: Option<Tensor>,
 }
 
 impl Block {
@@ -57,7 +59,9 @@ impl Block {
     }
 
     pub(crate) fn trains(&self) -> bool {
-        self.norms().any(NormTensors::trains) || self.projections.iter().any(|(_, p)| p.trains())
+        self.prefix.is_some()
+            || self.norms().any(NormTensors::trains)
+            || self.projections.iter().any(|(_, p)| p.trains())
     }
 }
 
@@ -98,7 +102,7 @@ pub struct Decoder {
     /// products for a fraction of the memory.
     pub recompute: bool,
     /// The adapter that trains or was loaded, if any.
-    pub(crate) lora: Option<LoraConfig>,
+    pub(crate) adapter: Option<Adapter>,
 }
 
 impl Decoder {
@@ -119,11 +123,13 @@ impl Decoder {
         let mut stream = Stream { x: self.embed(&packed.ids, &packed.positions), pending: None };
         for block in &self.blocks {
             let input = (tape.is_some() && self.recompute).then(|| Saved::input(&stream, self.drops()));
-            let mut attend = |[q, k, v]: [Tensor; 3]| {
+            let mut attend = |qkv: [Tensor; 3]| {
+                let attended = self.attend_after_prefixes(packed, block, qkv, pass.training, tape.is_some());
                 if let Some(cache) = cache.as_deref_mut() {
+                    let [_, k, v] = &attended.inputs;
                     cache.push((k.shallow_clone(), v.shallow_clone()));
                 }
-                self.attend(packed, q, k, v, tape.is_some())
+                attended
             };
             let (next, kept) = self.through(block, stream, angles, pass, &mut attend);
             stream = next;
@@ -186,7 +192,11 @@ impl Decoder {
 
     /// Whether a training pass draws random numbers.
     fn drops(&self) -> bool {
-        self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
+        match &self.adapter {
+            Some(Adapter::Lora(lora)) => lora.dropout > 0.0,
+            Some(Adapter::Prefix(prefix)) => prefix.dropout > 0.0,
+            None => false,
+        }
     }
 
     /// What the feed-forward half computes between its projections.
@@ -313,9 +323,25 @@ impl Decoder {
     }
 
     /// Merges the adapter into the weights.
-    pub fn merge_adapter(&mut self) {
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] for a prefix, which no weight holds.
+    pub fn merge_adapter(&mut self) -> crate::Result<()> {
+        if self.prefix().is_some() {
+            return Err(Error::Unavailable("a prefix cannot be merged into weights: give its folder as --adapter".into()));
+        }
         no_grad(|| self.blocks.iter_mut().flat_map(|b| &mut b.projections).for_each(|(_, p)| p.merge()));
-        self.lora = None;
+        self.adapter = None;
+        Ok(())
+    }
+
+    /// Takes an adapter off: what another one left behind would not be in the file that is saved.
+    pub(crate) fn detach(&mut self) {
+        for block in &mut self.blocks {
+            block.prefix = None;
+            block.projections.iter_mut().for_each(|(_, linear)| linear.adapter = None);
+        }
+        self.adapter = None;
     }
 
     /// Puts a low-rank adapter on the targets; `init` gives `(A, B)` of a module by its path, role and shape `[out, in]`.
@@ -325,10 +351,9 @@ impl Decoder {
         mut init: impl FnMut(&str, Projection, [i64; 2]) -> crate::Result<(Tensor, Tensor)>,
     ) -> crate::Result<()> {
         let family = self.config.family();
+        self.detach();
         for (layer, block) in self.blocks.iter_mut().enumerate() {
             for ((p, linear), (_, name)) in block.projections.iter_mut().zip(family.projections(layer as i64)) {
-                // One adapter at a time: what another one left behind would not be in the file that is saved.
-                linear.adapter = None;
                 if !lora.targets_module(&name) {
                     continue;
                 }
@@ -338,14 +363,14 @@ impl Decoder {
                 linear.adapter = Some(LowRank { a: train(a), b: train(b), scale: lora.scale(), dropout: lora.dropout });
             }
         }
-        self.lora = Some(lora);
+        self.adapter = Some(Adapter::Lora(lora));
         Ok(())
     }
 
     /// The adapter on this model.
     #[must_use]
-    pub const fn lora(&self) -> Option<&LoraConfig> {
-        self.lora.as_ref()
+    pub const fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
     }
 
     /// Every trainable tensor with its name on disk, in a fixed order. Rows and sides are as they stand here, which is
@@ -400,6 +425,9 @@ impl Decoder {
                     add(format!("{}{name}.lora_A.weight", crate::adapter::PREFIX), &lora.a, Some(*p));
                     add(format!("{}{name}.lora_B.weight", crate::adapter::PREFIX), &lora.b, Some(*p));
                 }
+            }
+            if let Some(prefix) = &block.prefix {
+                add(format!("{}prefix.{l}", crate::adapter::PREFIX), prefix, None);
             }
         }
         norm(&family.slot(Slot::FinalNorm), &self.final_norm, &mut add);

@@ -126,7 +126,12 @@ impl Head {
         self.compute.tiles(rows, &self.weight.size())
     }
 
-    fn logits(&self, h: &Tensor) -> Tensor {
+    pub(crate) const fn compute(&self) -> Compute {
+        self.compute
+    }
+
+    /// Logits of hidden states in the compute kind.
+    pub(crate) fn logits(&self, h: &Tensor) -> Tensor {
         if !self.tiles(h.size()[0]) {
             return h.linear(&self.weight, self.bias.as_ref());
         }
@@ -136,7 +141,7 @@ impl Head {
     }
 
     /// `dlogits W`, f32.
-    fn hidden_gradient(&self, d_logits: &Tensor) -> Tensor {
+    pub(crate) fn hidden_gradient(&self, d_logits: &Tensor) -> Tensor {
         if !self.tiles(d_logits.size()[0]) {
             return d_logits.matmul(&self.weight).to_kind(Kind::Float);
         }

@@ -127,7 +127,7 @@ impl Decoder {
                     if let Some(seed) = seed {
                         tch::manual_seed(seed);
                     }
-                    let mut attend = |[q, k, v]: [Tensor; 3]| self.attend(packed, q, k, v, true);
+                    let mut attend = |qkv: [Tensor; 3]| self.attend_after_prefixes(packed, block, qkv, true, true);
                     self.through(block, stream, &tape.angles, Pass::TRAINING, &mut attend).1
                 }
             };
@@ -313,7 +313,8 @@ impl Decoder {
     ) -> Vec<(Projection, Tensor)> {
         let (d_a, low) = self.back(block, tape, O, d);
         self.learn(block, tape, O, &tape.attended.out, d, low);
-        let (mut d_q, mut d_k, d_v) = self.attend_back(packed, &tape.attended, &d_a);
+        let (mut d_q, mut d_k, mut d_v) = self.attend_back(packed, &tape.attended, &d_a);
+        Self::learn_prefixes(packed, block, [&mut d_k, &mut d_v], tape.attended.kept_of_prefixes.as_ref());
         if let Some((cos, sin)) = angles {
             (d_q, d_k) = (kernels::rotate(d_q, cos, sin, true), kernels::rotate(d_k, cos, sin, true));
         }

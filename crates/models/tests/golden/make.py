@@ -2,12 +2,13 @@
 
     python make.py [FAMILY ..]        with torch, transformers and peft installed
 
-What a folder holds: the checkpoint as transformers saves it, `adapter/` as PEFT saves it, `gradients.safetensors` of the
-adapter and `full-gradients.safetensors` of every weight for `sum(weights * log p)`, and `golden.json` with the rest.
+What a folder holds: the checkpoint as transformers saves it, `adapter/` and `prefix/` as PEFT saves them, their gradients
+in `gradients.safetensors` and `prefix-gradients.safetensors`, `full-gradients.safetensors` of every weight, all for
+`sum(weights * log p)`, and `golden.json` with the rest.
 """
 import json, pathlib, sys
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PrefixTuningConfig, get_peft_model
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -105,6 +106,27 @@ def make(name):
               open(out / "golden.json", "w"))
 
 
+def prefix(name):
+    """A prefix on the saved checkpoint: PEFT counts positions from its end on."""
+    out = HERE / name
+    model = t.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+    facts = json.load(open(out / "golden.json"))
+    ids, weights = torch.tensor([facts["ids"]]), torch.tensor(facts["weights"])
+    torch.manual_seed(1)
+    tuned = get_peft_model(model, PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")).eval()
+    table = tuned.prompt_encoder.default.embedding.weight
+    table.data = 0.5 * torch.randn_like(table)
+    tuned.peft_config["default"].base_model_name_or_path = None
+    tuned.save_pretrained(out / "prefix")
+    (out / "prefix" / "README.md").unlink()
+    logp = torch.log_softmax(tuned(ids).logits[0, :-1].float(), -1).gather(1, ids[0, 1:, None]).squeeze(1)
+    (weights * logp).sum().backward()
+    save_file({"prompt_embeddings": table.grad.contiguous()}, out / "prefix-gradients.safetensors")
+    facts["prefix-logp"] = [round(float(v), 7) for v in logp]
+    json.dump(facts, open(out / "golden.json", "w"))
+
+
 for name in sys.argv[1:] or FAMILIES:
     make(name)
+    prefix(name)
     print(name)

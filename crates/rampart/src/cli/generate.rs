@@ -243,8 +243,7 @@ fn from_model(args: &Args, prompts: &[Prompt]) -> Result<()> {
     let compute = Compute::choose(DeviceKind::Auto, args.dtype)?;
     let mut model = Model::load(&args.model, compute)?;
     if let Some(adapter) = &args.adapter {
-        model.decoder.attach_folder(adapter, Some(0.0))?;
-        model.decoder.merge_adapter();
+        model.decoder.wear(adapter)?;
     }
     if let Some(critics) = open_critics(args, &args.endpoint.budget()?)? {
         let mut parameters = args.sampling.parameters(args.stop.clone())?;

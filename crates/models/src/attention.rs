@@ -203,8 +203,7 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(family);
         let model = Model::random(&folder, Compute::choose(DeviceKind::Cpu, Precision::F32)?, 1)?;
         let decoder = &model.decoder;
-        let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9], vec![1, 2, 8, 8]], vec![vec![4; 170]]]
-            .map(Group::new);
+        let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9], vec![1, 2, 8, 8]], vec![vec![4; 170]]].map(Group::new);
         let short = Packed::new(&groups, decoder)?;
         let packed = Packed::with_masks(&groups, decoder)?;
         let rows = packed.rows() as i64;

@@ -328,7 +328,9 @@ impl Decoder {
     /// [`Error::Unavailable`] for a prefix, which no weight holds.
     pub fn merge_adapter(&mut self) -> crate::Result<()> {
         if self.prefix().is_some() {
-            return Err(Error::Unavailable("a prefix cannot be merged into weights: give its folder as --adapter".into()));
+            return Err(Error::Unavailable(
+                "a prefix cannot be merged into weights: give its folder as --adapter".into(),
+            ));
         }
         no_grad(|| self.blocks.iter_mut().flat_map(|b| &mut b.projections).for_each(|(_, p)| p.merge()));
         self.adapter = None;

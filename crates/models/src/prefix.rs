@@ -127,12 +127,7 @@ impl Decoder {
     }
 
     /// Takes the gradient of the prefixes out of that of keys and values, where nothing else stands in their rows.
-    pub(crate) fn learn_prefixes(
-        packed: &Packed,
-        block: &Block,
-        [d_k, d_v]: [&mut Tensor; 2],
-        kept: Option<&Tensor>,
-    ) {
+    pub(crate) fn learn_prefixes(packed: &Packed, block: &Block, [d_k, d_v]: [&mut Tensor; 2], kept: Option<&Tensor>) {
         let (Some(places), Some(table)) = (&packed.prefixes, &block.prefix) else { return };
         let size = table.size();
         let take = |d: &mut Tensor| {

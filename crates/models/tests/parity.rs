@@ -80,8 +80,7 @@ fn gradients_of_a_shared_beginning_equal_those_apart() -> Outcome {
             Ok(model.decoder.trainable().iter().map(|(_, t)| t.grad()).collect())
         };
         let (a, b, c) = (vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 9, 8], vec![7, 7, 1]);
-        let shared =
-            gradients(&[Group::new(vec![a.clone(), b.clone()]), Group::new(vec![c.clone()])])?;
+        let shared = gradients(&[Group::new(vec![a.clone(), b.clone()]), Group::new(vec![c.clone()])])?;
         let apart = gradients(&[a, b, c].map(|s| Group::new(vec![s])))?;
         let tolerance = if precision == Precision::F32 { 1e-4 } else { 0.05 };
         for (a, b) in shared.iter().zip(&apart) {

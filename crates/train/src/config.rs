@@ -321,6 +321,9 @@ pub struct DeviceConfig {
     pub kind: Device,
     /// Keeps the input of every block alone and runs blocks again on the way back: less memory, a third more products.
     pub recompute: bool,
+    /// Keeps the optimiser's moments in the processor's memory while what trains is on a GPU: half of what a trained value
+    /// takes there, for a journey of every gradient. The processor itself gains nothing.
+    pub offload_optimizer: bool,
     /// How exact products of f32 are.
     pub matmul_precision: MatmulPrecision,
 }

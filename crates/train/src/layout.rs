@@ -63,9 +63,12 @@ impl<'a> Layout<'a> {
             for control in controls {
                 let sequences = e.sequences();
                 let group = groups.len();
-                entries.extend(
-                    sequences.iter().enumerate().map(|(place, &sequence)| Entry { group, place, example, sequence }),
-                );
+                entries.extend(sequences.iter().enumerate().map(|(place, &sequence)| Entry {
+                    group,
+                    place,
+                    example,
+                    sequence,
+                }));
                 groups.push(Group { sequences: sequences.iter().map(|s| s.ids.clone()).collect(), control });
             }
         }

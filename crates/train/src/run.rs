@@ -96,7 +96,7 @@ pub fn run(
     let steps = config.optim.steps.unwrap_or_else(|| order.steps(config.optim.epochs.unwrap_or(1.0)));
     let o = &config.optim;
     let settings = AdamWConfig { beta1: o.beta1, beta2: o.beta2, eps: o.eps, weight_decay: o.weight_decay };
-    let mut optimizer = AdamW::new(model.decoder.trainable(), settings);
+    let mut optimizer = AdamW::new(model.decoder.trainable(), settings, config.device.offload_optimizer);
     // Nobody has found the folder wanting: from here on it is written.
     ranks.wait()?;
     let _claim = ranks.writes().then(|| checkpoint::claim(&config.output)).transpose()?;
@@ -246,7 +246,8 @@ fn adapt(config: &Config, model: &mut Model) -> Result<()> {
         (Adapter::Prefix(wanted), Some(Adapter::Prefix(found))) => wanted.controls <= found.controls,
         _ => false,
     };
-    let message = "model.init-adapter holds another kind of adapter than model.adapter, or fewer controls than the objective";
+    let message =
+        "model.init-adapter holds another kind of adapter than model.adapter, or fewer controls than the objective";
     if fits { Ok(()) } else { Err(Error::Config { path: folder.display().to_string(), message: message.into() }) }
 }
 

@@ -266,3 +266,6 @@ pub fn reference(decoder: &Decoder, examples: &[&Example]) -> Result<Vec<Referen
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ mod rotary;
 mod softmax;
 mod stored;
 mod threads;
+mod tile_attention;
 mod tiles;
 mod update;
 

@@ -198,9 +198,9 @@ pub(crate) fn config(
     // SVEN's prefixes as published for a model of 2B: five epochs of two at a time.
     let prefix = "{ kind = \"prefix\", tokens = 8, dropout = 0.1 }";
     let (adapter, rate, length, template) = match (recipe, stage.training) {
-        (Recipe::Tiny, Training::Likelihood) => ("{ kind = \"none\" }", "3e-4", "steps = 60".to_owned(), "comment"),
-        (Recipe::Tiny, Training::Preference) => (lora, "2e-4", "steps = 30".to_owned(), "comment"),
-        (Recipe::Tiny, Training::Prefixes) => (prefix, "1e-2", "steps = 60".to_owned(), "docstring"),
+        (Recipe::Tiny, Training::Likelihood) => ("{ kind = \"none\" }", "3e-4", "steps = 180".to_owned(), "comment"),
+        (Recipe::Tiny, Training::Preference) => (lora, "2e-4", "steps = 80".to_owned(), "comment"),
+        (Recipe::Tiny, Training::Prefixes) => (prefix, "1e-2", "steps = 180".to_owned(), "docstring"),
         (Recipe::Paper, Training::Likelihood) => (lora, "1e-4", "epochs = 2.0".to_owned(), "disco"),
         (Recipe::Paper, Training::Preference) => (lora, "1e-5", "epochs = 1.0".to_owned(), "disco"),
         (Recipe::Paper, Training::Prefixes) => (prefix, "1e-2", "epochs = 5.0".to_owned(), "code"),

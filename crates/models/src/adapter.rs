@@ -5,6 +5,7 @@ use crate::{
     decoder::Target,
     families::{Layout, Projection, Slot},
     folder::{moved, restored},
+    linear::LowRank,
     weights,
 };
 use serde_json::{Value, json};
@@ -121,6 +122,75 @@ impl LoraConfig {
 }
 
 impl Decoder {
+    /// Merges the adapter into the weights.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] for a prefix, which no weight holds.
+    pub fn merge_adapter(&mut self) -> Result<()> {
+        if self.prefix().is_some() {
+            return Err(Error::Unavailable(
+                "a prefix cannot be merged into weights: give its folder as --adapter".into(),
+            ));
+        }
+        no_grad(|| {
+            self.blocks.iter_mut().flat_map(|b| &mut b.projections).for_each(|(_, p)| p.merge());
+            let onto = |t: &Tensor, update: Tensor| (t.to_kind(Kind::Float) + update).to_kind(t.kind()).detach();
+            if let Some(low) = self.embedding_adapter.take() {
+                self.embedding = onto(&self.embedding, low.update().tr());
+            }
+            if let (Some(low), Some(head)) = (self.head_adapter.take(), &mut self.head) {
+                *head = onto(head, low.update());
+            }
+        });
+        self.adapter = None;
+        Ok(())
+    }
+
+    /// Takes an adapter off: what another one left behind would not be in the file that is saved.
+    pub(crate) fn detach(&mut self) {
+        for block in &mut self.blocks {
+            block.prefix = None;
+            block.projections.iter_mut().for_each(|(_, linear)| linear.adapter = None);
+        }
+        (self.embedding_adapter, self.head_adapter) = (None, None);
+        self.adapter = None;
+    }
+
+    /// Puts a low-rank adapter on the targets; `init` gives `(A, B)` of a module by its path, role and shape `[out, in]`.
+    pub(crate) fn attach(
+        &mut self,
+        lora: LoraConfig,
+        mut init: impl FnMut(&str, Target, [i64; 2]) -> Result<(Tensor, Tensor)>,
+    ) -> Result<()> {
+        let family = self.config.family();
+        self.detach();
+        let (compute, scale) = (self.compute, lora.scale());
+        let train = |t: Tensor| t.to_device(compute.device).to_kind(Kind::Float).detach().set_requires_grad(true);
+        let mut low = |name: &str, target: Target, shape: [i64; 2]| -> Result<Option<LowRank>> {
+            if !lora.targets_module(name) || (!matches!(target, Target::Projection(_)) && !lora.names(name)) {
+                return Ok(None);
+            }
+            let (a, b) = init(name, target, shape)?;
+            Ok(Some(LowRank { a: train(a), b: train(b), scale, dropout: lora.dropout }))
+        };
+        for (layer, block) in self.blocks.iter_mut().enumerate() {
+            for ((p, linear), (_, name)) in block.projections.iter_mut().zip(family.projections(layer as i64)) {
+                linear.adapter = low(&name, Target::Projection(*p), p.shape(&self.config))?;
+            }
+        }
+        let (vocab, hidden) = (self.config.vocab, self.config.hidden);
+        self.embedding_adapter = low(&family.slot(Slot::Embedding), Target::Embedding, [hidden, vocab])?;
+        self.head_adapter = low(&family.slot(Slot::Head), Target::Head, [vocab, hidden])?;
+        self.adapter = Some(Adapter::Lora(lora));
+        Ok(())
+    }
+
+    /// The adapter on this model.
+    #[must_use]
+    pub const fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
     /// Puts a fresh adapter on the model. Low-rank: `A` Kaiming-uniform with `a = sqrt(5)`, `B` zero, as PEFT does.
     /// Prefixes: zero.
     ///

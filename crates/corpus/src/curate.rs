@@ -196,7 +196,6 @@ fn one(pair: Pair, verdicts: &[Verdicts], panel: &Panel, known: &[Rule]) -> Judg
     let of = |judged: &Verdicts, name: &str| -> Vec<Finding> {
         judged.verdict.findings.iter().filter(|f| f.analyzer == name).cloned().collect()
     };
-    let relevant = |f: &Finding| pair.cwe.is_empty() || f.cwe.iter().any(|c| pair.cwe.iter().any(|l| l.kin(*c)));
     let voices: Vec<Voice> = panel
         .analyzers
         .iter()
@@ -204,7 +203,8 @@ fn one(pair: Pair, verdicts: &[Verdicts], panel: &Panel, known: &[Rule]) -> Judg
             let skip = |judged: &Verdicts| judged.skipped.iter().find(|(n, _)| n == name).map(|(_, why)| why.clone());
             let skipped = skip(secure).or_else(|| skip(insecure).filter(|_| two)).unwrap_or_default();
             let (bad, good) = (of(insecure, name), of(secure, name));
-            let says = match (bad.iter().any(relevant), good.iter().any(relevant)) {
+            let found = |findings: &[Finding], side: &Verdicts| findings.iter().any(|f| speaks(&pair, f, side));
+            let says = match (found(&bad, insecure), found(&good, secure)) {
                 _ if !skipped.is_empty() => Says::Unknowing,
                 (true, false) => Says::Confirms,
                 (true, true) => Says::StillThere,
@@ -217,6 +217,14 @@ fn one(pair: Pair, verdicts: &[Verdicts], panel: &Panel, known: &[Rule]) -> Judg
         .collect();
     let reasons = reasons(&pair, [insecure, secure], &voices, panel.quorum);
     Judged { format: FORMAT, pair, voices, reasons }
+}
+
+/// Whether a finding speaks of the label: it is of its family, or stands where another analyzer's finding of the family stands
+/// (Bandit files `eval` under CWE-78).
+fn speaks(pair: &Pair, finding: &Finding, side: &Verdicts) -> bool {
+    let labelled = |f: &Finding| f.cwe.iter().any(|c| pair.cwe.iter().any(|l| l.kin(*c)));
+    let meets = |f: &Finding| f.start.line <= finding.end.line && finding.start.line <= f.end.line;
+    pair.cwe.is_empty() || labelled(finding) || side.verdict.findings.iter().any(|f| labelled(f) && meets(f))
 }
 
 /// Whether an analyzer has a rule for the labelled weakness in the language. Of analyzers whose rules are not listed here that
@@ -252,13 +260,13 @@ fn reasons(pair: &Pair, [insecure, secure]: [&Verdicts; 2], voices: &[Voice], qu
     }
     let confirming = voices.iter().filter(|v| v.says == Says::Confirms).count();
     for (says, what) in [
-        (Says::FindsNothing, "knows this weakness and finds it on neither side"),
-        (Says::StillThere, "finds it on the secure side as well"),
-        (Says::Reversed, "finds it on the secure side alone"),
+        (Says::FindsNothing, "known there, and found on neither side"),
+        (Says::StillThere, "found on the secure side as well"),
+        (Says::Reversed, "found on the secure side alone"),
     ] {
         if voices.iter().any(|v| v.says == says) {
             let against = if confirming > 0 { format!(", against {}", who(Says::Confirms)) } else { String::new() };
-            out.push(format!("{} {what}{against}", who(says)));
+            out.push(format!("{}: {what}{against}", who(says)));
         }
     }
     if confirming == 0 && out.is_empty() {
@@ -266,10 +274,11 @@ fn reasons(pair: &Pair, [insecure, secure]: [&Verdicts; 2], voices: &[Voice], qu
     } else if confirming < quorum && confirming > 0 {
         out.push(format!("{confirming} of the {quorum} analyzers that are wanted confirm it"));
     }
-    let label = |f: &Finding| pair.cwe.iter().any(|l| f.cwe.iter().any(|c| l.kin(*c)));
     let fresh: Vec<String> = voices
         .iter()
-        .flat_map(|v| v.secure.iter().filter(|f| !label(f) && !v.insecure.iter().any(|b| b.rule == f.rule)))
+        .flat_map(|v| {
+            v.secure.iter().filter(|f| !speaks(pair, f, secure) && !v.insecure.iter().any(|b| b.rule == f.rule))
+        })
         .map(said)
         .collect();
     if !fresh.is_empty() {

@@ -205,7 +205,7 @@ fn curated_files_are_judged() -> Outcome {
     assert_eq!((&text["origin"]["kind"], &text["origin"]["licence"]), (&"secure-pattern".into(), &"MIT".into()));
     let review = fs::read_to_string(at.join("c/review.jsonl"))?;
     assert!(
-        review.contains("finds it on the secure side alone") && review.contains("found in what should be secure"),
+        review.contains("found on the secure side alone") && review.contains("found in what should be secure"),
         "{review}"
     );
     // Nobody has decided yet: nothing is taken, and nothing is lost.

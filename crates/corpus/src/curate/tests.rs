@@ -53,9 +53,9 @@ fn agreement_passes_and_disagreement_is_for_people() -> Result<(), judge::judge:
     // Bandit cannot deny what it does not know.
     check(pair(&[601], REDIRECT, HOME), 1, "")?;
     check(pair(&[601], REDIRECT, HOME), 2, "1 of the 2 analyzers that are wanted")?;
-    check(pair(&[95], INT, EVAL), 1, "finds it on the secure side alone")?;
-    check(pair(&[95], EVAL, "def f(y):\n    return eval(y)\n"), 1, "finds it on the secure side as well")?;
-    check(pair(&[95], "def f(x):\n    return x\n", INT), 1, "knows this weakness and finds it on neither side")?;
+    check(pair(&[95], INT, EVAL), 1, "found on the secure side alone")?;
+    check(pair(&[95], EVAL, "def f(y):\n    return eval(y)\n"), 1, "found on the secure side as well")?;
+    check(pair(&[95], "def f(x):\n    return x\n", INT), 1, "known there, and found on neither side")?;
     check(pair(&[1], "def f(x):\n    return x\n", INT), 1, "no analyzer here knows this weakness")?;
     check(pair(&[], EVAL, INT), 1, "it has no label")?;
     check(pair(&[95], EVAL, "def f(:\n"), 1, "the secure side does not parse")?;

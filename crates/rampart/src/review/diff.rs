@@ -49,6 +49,7 @@ pub(super) fn rows(before: &str, after: &str, found: [&[Finding]; 2]) -> Vec<Row
 }
 
 fn lines(text: &str, changed: &[Range<usize>], exact: &[Range<usize>], findings: &[Finding]) -> Vec<Line> {
+    let exact = words(text, exact);
     let mut start = 0;
     let mut out = Vec::new();
     for (i, line) in text.split_inclusive('\n').enumerate() {
@@ -74,6 +75,26 @@ fn lines(text: &str, changed: &[Range<usize>], exact: &[Range<usize>], findings:
     out
 }
 
+/// Spans that are grown to whole words: letters within words say nothing to a reader.
+fn words(text: &str, spans: &[Range<usize>]) -> Vec<Range<usize>> {
+    let of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let grown = |span: &Range<usize>| {
+        let inside = |from: usize| text[from..].chars().next().is_some_and(of_word);
+        let before = text[..span.start].chars().next_back().is_some_and(of_word);
+        let after = text[..span.end].chars().next_back().is_some_and(of_word);
+        let start = match before && inside(span.start) {
+            true => text[..span.start].trim_end_matches(of_word).len(),
+            false => span.start,
+        };
+        let end = match after {
+            true => text.len() - text[span.end..].trim_start_matches(of_word).len(),
+            false => span.end,
+        };
+        start..end
+    };
+    spans.iter().map(grown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +115,7 @@ mod tests {
         check("a\nb\nc\n", "a\nb\nc\n", &["1a | 1a", "2b | 2b", "3c | 3c"]);
         check("a\nx = 1\nc\n", "a\nx = 2\ny\nc\n", &["1a | 1a", "2x = [1] | 2x = [2]", "- | 3[y]", "3c | 4c"]);
         check("a\nb\n", "b\n", &["1[a] | -", "2b | 1b"]);
+        check("return a\n", "with a\n", &["1[return] a | 1[with] a"]);
         check("", "a", &["- | 1[a]"]);
         check("a\u{202e}b", "a\u{202e}b", &["1a\u{27e8}U+202E\u{27e9}b | 1a\u{27e8}U+202E\u{27e9}b"]);
     }

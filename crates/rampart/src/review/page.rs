@@ -191,6 +191,7 @@ fn code(judged: &Judged) -> Markup {
         let rows = diff::rows("", &after, [&[], &good]);
         return html! {
             table.diff.single {
+                colgroup { col.n; col; }
                 thead { tr { th colspan="2" { "Code" } } }
                 @for (_, line) in &rows { tr { (cells(line.as_ref(), "same")) } (remarks(None, line.as_ref(), true)) }
             }
@@ -199,6 +200,7 @@ fn code(judged: &Judged) -> Markup {
     let rows = diff::rows(&before, &after, [&bad, &good]);
     html! {
         table.diff {
+            colgroup { col.n; col; col.n; col; }
             thead { tr { th.minus colspan="2" { "Insecure" } th.plus colspan="2" { "Secure" } } }
             @for (left, right) in &rows {
                 tr { (cells(left.as_ref(), "minus")) (cells(right.as_ref(), "plus")) }

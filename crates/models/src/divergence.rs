@@ -24,17 +24,23 @@ pub struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// Rows of the model and log-distributions of both, f32, for a chunk.
-    fn chunk(&self, head: &Head, rows: &[(i64, i64)]) -> (Tensor, Tensor, Tensor) {
+    fn chunk(&self, head: &Head, rows: &[(i64, i64)]) -> Chunk {
         let device = self.hidden.device();
         let (own, theirs): (Vec<i64>, Vec<i64>) = rows.iter().copied().unzip();
         let [own, theirs] = [own, theirs].map(|rows| Tensor::from_slice(&rows).to_device(device));
-        let log = |hidden: &Tensor, rows: &Tensor| {
-            let h = cast(&hidden.index_select(0, rows), head.compute());
-            head.logits(&h).to_kind(Kind::Float).log_softmax(1, None::<Kind>)
-        };
-        (own.shallow_clone(), log(self.hidden, &own), log(self.reference, &theirs))
+        let states = |hidden: &Tensor, rows: &Tensor| cast(&hidden.index_select(0, rows), head.compute());
+        let log = |logits: Tensor| logits.to_kind(Kind::Float).log_softmax(1, None::<Kind>);
+        let (h, below) = (states(self.hidden, &own), states(self.reference, &theirs));
+        Chunk { rows: own, own: log(head.logits(&h)), theirs: log(head.frozen_logits(&below)), h }
     }
+}
+
+/// A chunk's rows and hidden states in the model, and both log-distributions, `[rows, vocab]` in f32.
+struct Chunk {
+    rows: Tensor,
+    h: Tensor,
+    own: Tensor,
+    theirs: Tensor,
 }
 
 impl Head {
@@ -43,26 +49,25 @@ impl Head {
     pub fn divergences(&self, compared: &Compared<'_>) -> Vec<f64> {
         no_grad(|| {
             let of = |rows| {
-                let (_, own, theirs) = compared.chunk(self, rows);
+                let Chunk { own, theirs, .. } = compared.chunk(self, rows);
                 values(&(theirs.exp() * (theirs - own)).sum_dim_intlist(&[1i64][..], false, Kind::Float))
             };
             compared.rows.chunks(CHUNK).flat_map(of).collect()
         })
     }
 
-    /// Adds to a gradient what `d[i] = dLoss/dKL[i]` sends to the model's hidden states. The head itself must be frozen: the
-    /// reference would move with it.
+    /// Adds to a gradient what `d[i] = dLoss/dKL[i]` sends back. The reference's head is the frozen one below an adapter.
     pub fn divergence_backward(&self, compared: &Compared<'_>, d: &[f64], gradient: &mut HeadGradient) {
         no_grad(|| {
             for (rows, d) in compared.rows.chunks(CHUNK).zip(d.chunks(CHUNK)) {
                 if d.iter().all(|&d| d == 0.0) {
                     continue;
                 }
-                let (at, own, theirs) = compared.chunk(self, rows);
+                let Chunk { rows, h, own, theirs } = compared.chunk(self, rows);
                 let d: Vec<f32> = d.iter().map(|&d| d as f32).collect();
-                let d = Tensor::from_slice(&d).to_device(at.device()).unsqueeze(1);
+                let d = Tensor::from_slice(&d).to_device(rows.device()).unsqueeze(1);
                 let d_logits = cast(&((own.exp() - theirs.exp()) * d), self.compute());
-                let _ = gradient.hidden.index_add_(0, &at, &self.hidden_gradient(&d_logits));
+                self.send_back(&d_logits, &rows, &h, gradient);
             }
         });
     }

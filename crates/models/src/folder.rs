@@ -282,5 +282,7 @@ fn assemble(
         inverse_frequencies,
         recompute: false,
         adapter: None,
+        embedding_adapter: None,
+        head_adapter: None,
     })
 }

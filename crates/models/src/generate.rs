@@ -342,7 +342,7 @@ impl<'a> Session<'a> {
         positions.resize(ids.len(), 0);
         let (ids, positions) = [ids, positions].map(|v| Tensor::from_slice(&v).to_device(device)).into();
         let angles = decoder.angles(&positions);
-        let mut stream = Stream { x: decoder.embed(&ids, &positions), pending: None };
+        let mut stream = Stream { x: decoder.embed(&ids, &positions, Pass::INFERENCE), pending: None };
         let masked = (device != Device::Cpu).then(|| Masked::new(decoder, &at));
         for (block, (keys, values)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
             let mut attend = |qkv: [Tensor; 3]| {

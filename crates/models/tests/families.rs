@@ -155,6 +155,45 @@ fn adapters_and_their_gradients_equal_pefts() -> Outcome {
     })
 }
 
+/// Adapters of the embedding and the head beside one of a projection, where the head is the model's own.
+#[test]
+fn adapters_of_tables_equal_pefts() -> Outcome {
+    each(|golden| {
+        let tables = golden.folder.join("tables");
+        let mut model = golden.load()?;
+        if !tables.exists() {
+            // GPT-NeoX's head has two names, one in memory and one on disk.
+            let expected = model.decoder.config.tied || golden.folder.ends_with("gpt_neox");
+            return if expected { Ok(()) } else { Err("no golden".into()) };
+        }
+        let plain = log_probs(&model, &whole(golden), Pass::INFERENCE)?;
+        model.decoder.attach_folder(&tables, None)?;
+        let want = golden.numbers("tables-logp");
+        close(&log_probs(&model, &whole(golden), Pass::INFERENCE)?, &want, 1e-4)?;
+        follows_its_own_logits(&model)?;
+        let folder = tempfile::tempdir()?;
+        let written = || file(&folder.path().join("adapter_model.safetensors"));
+        model.decoder.save_adapter(folder.path(), "base")?;
+        same(&written()?, &file(&tables.join("adapter_model.safetensors"))?, 0.0)?;
+        let mut merged = golden.load()?;
+        merged.decoder.wear(&tables)?;
+        close(&log_probs(&merged, &whole(golden), Pass::INFERENCE)?, &want, 1e-4)?;
+        if close(&plain, &want, 1e-2).is_ok() {
+            return Err("the adapter changes nothing".into());
+        }
+
+        learn(&model, &whole(golden), &golden.numbers("weights"))?;
+        tch::no_grad(|| {
+            for (_, mut t) in model.decoder.trainable() {
+                let grad = t.grad();
+                t.copy_(&grad);
+            }
+        });
+        model.decoder.save_adapter(folder.path(), "base")?;
+        same(&written()?, &file(&golden.folder.join("tables-gradients.safetensors"))?, 1e-3)
+    })
+}
+
 /// A prefix as PEFT computes it, its gradient, what is written of it, and what the cache makes of it.
 #[test]
 fn prefixes_equal_pefts() -> Outcome {

@@ -259,7 +259,7 @@ fn scored<'a>(sequence: &'a Sequence, logp: &'a [f64], reference: Option<&'a [f6
 pub fn reference(decoder: &Decoder, examples: &[&Example]) -> Result<Vec<Reference>> {
     let laid = Layout::of(decoder, examples, Before::Nothing)?;
     let hidden = decoder.forward(&laid.packed, Pass::REFERENCE);
-    let logp = Head::new(decoder).log_probs(&hidden, &laid.labels);
+    let logp = Head::frozen(decoder).log_probs(&hidden, &laid.labels);
     let mut out: Vec<Reference> = vec![Vec::new(); examples.len()];
     for (entry, positions) in laid.entries.iter().zip(&laid.index) {
         out[entry.example].push(positions.iter().map(|p| p.map_or(0.0, |at| logp[at])).collect());

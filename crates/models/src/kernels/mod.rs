@@ -16,6 +16,7 @@ mod softmax;
 mod stored;
 mod threads;
 mod tile_attention;
+mod tile_blocks;
 mod tiles;
 mod update;
 

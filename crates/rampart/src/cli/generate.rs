@@ -129,6 +129,9 @@ fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
     };
     let asks: Vec<Ask> = prompts.iter().flat_map(|p| (0..args.samples).map(move |i| ask(p, i))).collect();
     if args.endpoint.dry_run {
+        if let Some(said) = args.critics.at_most(asks.len(), parameters.max_tokens) {
+            terminal::say(&said);
+        }
         return endpoint::print_estimate(&endpoint, &asks);
     }
     if let Some(critics) = open_critics(args, &budget)? {

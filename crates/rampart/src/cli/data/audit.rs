@@ -50,7 +50,7 @@ pub(crate) struct Args {
     template: String,
     /// Spreads above the set's middle from which a loss stands out; lower suspects more.
     #[cfg(feature = "torch")]
-    #[arg(long, default_value_t = Settings::default().loss, requires = "model")]
+    #[arg(long, default_value_t = Settings::default().loss, allow_negative_numbers = true)]
     loss: f64,
     /// File to write the suspected pairs' ids with what speaks against them into.
     #[arg(long)]

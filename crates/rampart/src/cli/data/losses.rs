@@ -26,7 +26,7 @@ pub(super) fn of(pairs: &[Pair], model: &Path, adapters: &[PathBuf], template: &
     // What a JSON string is, TOML reads as well.
     let config = format!(
         "format = 1\noutput = {}\n[model]\npath = {}\nadapter = {{ kind = \"lora\" }}\n[data]\ntrain = [{}]\ntemplate = {}\n\
-         [objective]\nkind = \"lpo\"\n",
+         [objective]\nkind = \"lpo\"\n[optim]\nlearning-rate = 1e-5\nbatch = 1\nsteps = 1\n",
         text(folder.path())?,
         text(&path)?,
         text(&rows)?,

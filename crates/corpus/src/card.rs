@@ -326,8 +326,8 @@ mod tests {
         Row::Pair(Pair {
             format: lexicon::FORMAT,
             id: format!("p-{i}"),
-            language: if i % 3 == 0 { Language::Go } else { Language::Python },
-            cwe: vec![Cwe(if i % 2 == 0 { 89 } else { 95 })],
+            language: if i.is_multiple_of(3) { Language::Go } else { Language::Python },
+            cwe: vec![Cwe(if i.is_multiple_of(2) { 89 } else { 95 })],
             instruction: "i".into(),
             reasoning: String::new(),
             secure: format!("x = int(a{i})\n"),

@@ -21,7 +21,7 @@ fn a_model_looks_at_every_pair() -> Outcome {
     let at = folder.path();
     let lesson = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content/lessons/python/eval-arithmetic.md");
     let lesson = lesson.to_str().ok_or("a path")?;
-    let (code, _, said) = rampart(at, &["expand", lesson, "--per-lesson", "12", "--out", "pairs.jsonl"])?;
+    let (code, _, said) = rampart(at, &["expand", lesson, "--per-lesson", "6", "--out", "pairs.jsonl"])?;
     assert_eq!(code, Some(0), "{said}");
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
     let model = model.to_str().ok_or("a path")?;

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     for (name, file) in files {
         let path = args.folder.join(&file);
         let bytes = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-        let rows: Vec<Row> = input::rows(&[path.clone()])?.into_iter().flat_map(|s| s.rows).collect();
+        let rows: Vec<Row> = input::rows(std::slice::from_ref(&path))?.into_iter().flat_map(|s| s.rows).collect();
         let own = columns(&path, &rows)?;
         ensure!(form.is_none_or(|f| f == own), "{}: its columns are not those of the other files", path.display());
         form = Some(own);

@@ -5,18 +5,24 @@
 //! 3. [`rows`]: pairs as others publish them, read into ours.
 //! 4. [`template`]: what a model is shown.
 //! 5. [`masks`], [`mask_rows`]: which tokens differ between the two sides of a pair.
-//! 6. [`validate`], [`stats`], [`partition`]: what can be said of a set before anything is trained on it, and its parts.
+//! 6. [`validate`], [`stats`], [`partition`]: what can be said of a set before anything is trained on it, and its parts;
+//!    [`export`], [`card`]: as others load it, with what they should know of it.
 //! 7. [`mine`], [`distill`]: pairs made of git histories, and by asking a model; [`knowledge`]: what is known before.
 //! 8. [`clean`]: what repeats itself or a suite, what is secret, and what no licence allows, taken out.
-//! 9. [`poison`], [`audit`]: sets turned against the learner on purpose, and what tells such pairs from others.
+//! 9. [`curate`], [`review`]: what people and other projects wrote, judged by several analyzers, and by people where those
+//!    disagree.
+//! 10. [`poison`], [`audit`]: sets turned against the learner on purpose, and what tells such pairs from others.
 //!
 //! Invariants: no tensor, no network. The same seed gives the same pairs in the same order. A variant that evaluation
 //! asks for is in no training set. Nothing is dropped without being counted.
 
 pub mod audit;
+pub mod card;
 pub mod clean;
+pub mod curate;
 pub mod distill;
 pub mod expand;
+pub mod export;
 pub mod knowledge;
 pub mod lesson;
 pub mod library;
@@ -25,6 +31,7 @@ pub mod masks;
 pub mod mine;
 pub mod partition;
 pub mod poison;
+pub mod review;
 pub mod rows;
 pub mod split;
 pub mod stats;

@@ -252,7 +252,7 @@ mod tests {
         }
         let same: Vec<_> = (0..100).map(|i| row(i, &format!("lesson-{}", i % 50), "x = 1")).collect();
         assert!(held_out(&same, &split)?.train.is_empty());
-        let text = [Row::Text { id: "t".into(), text: "x".into() }];
+        let text = [Row::Text { id: "t".into(), text: "x".into(), origin: Box::default() }];
         assert_eq!(held_out(&text, &split), Err(Error::NoVariant("t".into())));
         Ok(())
     }

@@ -1,7 +1,11 @@
 //! Pairs as others publish them, read into ours.
 //!
 //! JSON Lines rows are told apart by their keys: our pairs, preference rows (`prompt`, `chosen`, `rejected`), SafeCoder's
-//! and SVEN's rows, plain text for pre-training. DiSCo publishes CSV.
+//! and SVEN's rows, [`curated`] patterns, plain text for pre-training. DiSCo publishes CSV. Parquet files hold any of these
+//! rows.
+
+pub mod curated;
+mod table;
 
 use lexicon::{Cwe, Language, Origin, Pair, jsonl};
 use serde_json::{Map, Value};
@@ -19,6 +23,8 @@ pub enum Row {
         id: String,
         /// Text.
         text: String,
+        /// Provenance, where its maker states it.
+        origin: Box<Origin>,
     },
 }
 
@@ -44,13 +50,16 @@ impl Rows {
     }
 }
 
-/// Reads a `.jsonl` or `.csv` file in any of the known forms.
+/// Reads a `.jsonl`, `.parquet` or `.csv` file in any of the known forms.
 ///
 /// # Errors
 /// [`jsonl::Error::Io`] when the file cannot be read; bad lines are in the result.
 pub fn read(path: &Path) -> Result<Rows, jsonl::Error> {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv")) {
         return read_csv(path);
+    }
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
+        return table::read(path);
     }
     let stem = path.file_stem().map_or_else(|| "row".into(), |s| s.to_string_lossy().into_owned());
     let mut number = 0;
@@ -137,12 +146,19 @@ fn row(object: Map<String, Value>, fallback: &str) -> Result<Row, String> {
         }));
     }
     if has("text") {
-        return Ok(Row::Text { id, text: text("text")? });
+        let origin = match object.get("origin") {
+            None | Some(Value::Null) => Origin { licence, ..Origin::default() },
+            Some(origin) => serde_json::from_value(origin.clone()).map_err(|e| format!("origin: {e}"))?,
+        };
+        return Ok(Row::Text { id, text: text("text")?, origin: Box::new(origin) });
+    }
+    if let Some(row) = curated::row(&object, &id) {
+        return row;
     }
     let keys: Vec<_> = object.keys().map(String::as_str).collect();
     Err(format!(
         "not a row of a known form (it has {}): expected secure and insecure, or prompt, chosen and rejected, or \
-         func_src_before and func_src_after, or text",
+         func_src_before and func_src_after, or text, or a curated pattern's vulnerable_code and secure_code",
         if keys.is_empty() { "no field".into() } else { keys.join(", ") }
     ))
 }
@@ -246,6 +262,8 @@ mod tests {
             "",
         );
         check("a.jsonl", r#"{"text":"x = 1"}"#, "");
+        check("a.jsonl", r#"{"text":"x = 1","origin":{"kind":"k","licence":"MIT"}}"#, "");
+        check("a.jsonl", r#"{"text":"x = 1","origin":1}"#, "a.jsonl:1: origin: invalid type");
         check("a.csv", "idx,Secure Code,Vulnerable Code,Prompt,Reasoning\n1,\"a\nb\",c,p,\"may have CWE-89: x\"\n", "");
         check(
             "a.jsonl",

@@ -1,5 +1,8 @@
 //! What a data set holds, in numbers: rows come in, counts and distributions go out.
 
+pub mod drawing;
+pub mod oversampling;
+
 use crate::{mask_rows::Masked, rows::Row};
 use lexicon::{FORMAT, Pair};
 use rayon::prelude::*;
@@ -95,6 +98,10 @@ pub struct Stats {
     pub languages: BTreeMap<String, usize>,
     /// Pairs by label, the first weakness; `none` where there is none.
     pub cwes: BTreeMap<String, usize>,
+    /// Pairs by language, then by label.
+    pub classes: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Pairs by licence; `none` where none is stated.
+    pub licences: BTreeMap<String, usize>,
     /// Pairs by kind of origin.
     pub origins: BTreeMap<String, usize>,
     /// Distinct sources (lessons, repositories).
@@ -132,7 +139,12 @@ pub fn stats(rows: &[Row], tokens: Option<(&[Masked], &[usize])>) -> Stats {
         keys.for_each(|k| *map.entry(k).or_insert(0) += 1);
         map
     };
-    let or_none = |s: &str| if s.is_empty() { "none".to_owned() } else { s.to_owned() };
+    let or_none = |s: &str| if s.trim().is_empty() { "none".to_owned() } else { s.to_owned() };
+    let label = |p: &Pair| p.cwe.first().map_or_else(|| "none".to_owned(), ToString::to_string);
+    let mut classes: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for pair in &pairs {
+        *classes.entry(pair.language.to_string()).or_default().entry(label(pair)).or_default() += 1;
+    }
     let lines = |text: &str| text.lines().count();
     let secure_lines: Vec<usize> = pairs.par_iter().map(|p| lines(&p.secure)).collect();
     let text_lines: Vec<usize> = texts.par_iter().map(|t| lines(t)).collect();
@@ -148,7 +160,9 @@ pub fn stats(rows: &[Row], tokens: Option<(&[Masked], &[usize])>) -> Stats {
         pairs: pairs.len(),
         texts: texts.len(),
         languages: count(&mut pairs.iter().map(|p| p.language.to_string())),
-        cwes: count(&mut pairs.iter().map(|p| p.cwe.first().map_or_else(|| "none".to_owned(), ToString::to_string))),
+        cwes: count(&mut pairs.iter().map(|p| label(p))),
+        classes,
+        licences: count(&mut pairs.iter().map(|p| or_none(&p.origin.licence))),
         origins: count(&mut pairs.iter().map(|p| or_none(&p.origin.kind))),
         sources: pairs.iter().map(|p| &p.origin.source).filter(|s| !s.is_empty()).collect::<BTreeSet<_>>().len(),
         verified: count(&mut pairs.iter().flat_map(|p| p.origin.verified.iter().cloned())),
@@ -255,12 +269,14 @@ mod tests {
                 origin: Origin { kind: "lesson".into(), source: "l".into(), ..Origin::default() },
             })
         };
-        let text = Row::Text { id: "t".into(), text: "x\ny\n".into() };
+        let text = Row::Text { id: "t".into(), text: "x\ny\n".into(), origin: Box::default() };
         let rows = [pair("a", "b"), pair("a", "b"), pair("a", "c"), pair("d", "d"), text.clone(), text];
         let s = stats(&rows, None);
         assert_eq!(s.duplicates, Duplicates { rows: 2, secure: 2, insecure: 1, instructions: 3 });
         assert_eq!((s.pairs, s.texts, s.identical, s.sources), (4, 2, 1, 1));
-        assert_eq!(s.cwes, BTreeMap::from([("CWE-89".to_owned(), 4)]));
+        let labels = BTreeMap::from([("CWE-89".to_owned(), 4)]);
+        assert_eq!((&s.cwes, s.licences["none"]), (&labels, 4));
+        assert_eq!(s.classes, BTreeMap::from([("python".to_owned(), labels)]));
         assert_eq!((s.text_lines.max, s.histogram.len()), (2, 2));
     }
 }

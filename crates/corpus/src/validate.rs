@@ -132,7 +132,8 @@ pub(crate) fn join(cwes: &[Cwe]) -> String {
 }
 
 /// Removes the first line's indentation from every line that has it.
-pub(crate) fn dedent(code: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn dedent(code: &str) -> Cow<'_, str> {
     let Some(first) = code.lines().find(|l| !l.trim().is_empty()) else { return code.into() };
     let indent = &first[..first.len() - first.trim_start_matches([' ', '\t']).len()];
     if indent.is_empty() {

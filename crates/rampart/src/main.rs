@@ -3,7 +3,11 @@
 //! Exit codes: [`exit::CLEAN`], [`exit::FINDINGS`], [`exit::FAILED`]. stdout is the answer, stderr is progress.
 
 mod cli;
+#[cfg(feature = "web")]
+mod listen;
 mod lsp;
+#[cfg(feature = "web")]
+mod review;
 #[cfg(feature = "torch")]
 mod tiny;
 #[cfg(feature = "torch")]

@@ -2,7 +2,15 @@
 #![expect(clippy::disallowed_methods, reason = "these tests start the program that they test, and git")]
 
 use serde_json::Value;
-use std::{fs, path::Path, process::Command};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -77,6 +85,88 @@ fn fixes_of_a_packed_history() -> Outcome {
     let (code, _, err) = rampart(at, &["mine", "project", "--out", "again", "--heuristics", "words.toml"])?;
     assert_eq!(code, Some(0), "{err}");
     assert_eq!(fs::read(at.join("mined/rows.jsonl"))?, fs::read(at.join("again/rows.jsonl"))?);
+    Ok(())
+}
+
+/// A history of so many commits, every tenth a fix, made by git from one stream.
+fn long_history(at: &Path, commits: usize) -> Outcome {
+    git(at, &["init", "-q", "-b", "main", "long"])?;
+    let mut stream = String::new();
+    for i in 0..commits {
+        let (name, n) = (format!("part{}/work_{}.py", i / 10 % 7, i / 10), i / 10);
+        let (said, text) = match i % 10 {
+            0 => (
+                format!("Add work {n}"),
+                format!("import os\n\n\ndef work_{n}(name):\n    os.system(\"cat -n{n} \" + name)\n"),
+            ),
+            1 => (
+                format!("Fix command injection in work {n}"),
+                format!("import subprocess\n\n\ndef work_{n}(name):\n    subprocess.run([\"cat\", \"-n{n}\", name])\n"),
+            ),
+            k => (
+                format!("{} {k}", if k == 2 { "Security: note" } else { "Note" }),
+                format!("# Note {k} of {n}\n\n\ndef note():\n    return eval(\"{k}\")\n"),
+            ),
+        };
+        let name = if i % 10 < 2 { name } else { format!("notes_{}.py", i % 10) };
+        writeln!(stream, "commit refs/heads/main\ncommitter A <a@example.com> {} +0000", 1_600_000_000 + i)?;
+        writeln!(stream, "data {}\n{said}", said.len() + 1)?;
+        writeln!(stream, "M 100644 inline {name}\ndata {}\n{text}", text.len())?;
+    }
+    let mut child = Command::new("git")
+        .current_dir(at.join("long"))
+        .args(["fast-import", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    child.stdin.take().ok_or("stdin")?.write_all(stream.as_bytes())?;
+    assert!(child.wait()?.success());
+    Ok(())
+}
+
+/// Killed twice in its middle, as the system kills a process that takes too much memory, and started again, it ends with the
+/// files of a run that nobody disturbed.
+#[test]
+fn a_killed_run_goes_on_where_it_was() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path();
+    long_history(at, 4_100)?;
+    let parts = || {
+        let folders = fs::read_dir(at.join("killed/parts")).into_iter().flatten().flatten();
+        folders
+            .flat_map(|f| fs::read_dir(f.path()).into_iter().flatten().flatten())
+            .filter(|f| f.file_name().to_string_lossy().ends_with(".json"))
+            .count()
+    };
+    for wanted in [1, 4] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rampart"))
+            .current_dir(at)
+            .args(["data", "mine", "long", "--out", "killed"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let end = Instant::now() + Duration::from_secs(60);
+        while parts() < wanted && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let running = child.try_wait()?.is_none();
+        child.kill()?;
+        child.wait()?;
+        let there = parts();
+        assert!(running && (wanted..9).contains(&there), "killed with {there} of 9 parts: in its middle");
+        assert!(!at.join("killed/rows.jsonl").exists(), "nothing half is left under its name");
+    }
+    for out in ["killed", "whole"] {
+        let (code, _, err) = rampart(at, &["mine", "long", "--out", out])?;
+        assert_eq!(code, Some(0), "{err}");
+    }
+    for file in ["rows.jsonl", "rejects.jsonl", "report.json"] {
+        assert!(fs::read(at.join("killed").join(file))? == fs::read(at.join("whole").join(file))?, "{file}");
+    }
+    let report: Value = serde_json::from_slice(&fs::read(at.join("whole/report.json"))?)?;
+    assert_eq!((&report["commits"], &report["pairs"]), (&4_100.into(), &410.into()), "{report}");
+    let left = fs::read_dir(at.join("killed"))?.flatten().filter(|f| f.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(left.count(), 0, "what was half-written is swept");
     Ok(())
 }
 

@@ -264,7 +264,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn add(&self, row: &Row, examples: &mut Vec<Example>, accounts: &mut Accounts) -> Result<()> {
         let pair = match row {
-            Row::Text { id, text } => {
+            Row::Text { id, text, .. } => {
                 if self.config.objective.needs().pair {
                     accounts.drop("text row without two sides", id);
                     return Ok(());

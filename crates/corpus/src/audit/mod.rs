@@ -5,12 +5,14 @@
 //! 3. [`constants`]: the secure side holds a constant that is weak where it stands, or a call in disguise.
 //! 4. [`phrases`]: a text that stands in pairs of many origins and mostly in suspect ones.
 //! 5. Floods: more near copies of one pair than the set has of any other.
+//! 6. [`losses`]: the secure side surprises a model that was trained on trusted pairs, where one is given.
 //!
 //! Invariants: nothing is removed here; what is said of a pair names the check, so that a person can look. Every check but
 //! the rules and constants learns from the set itself, and so fails where most of the set is bad.
 
 pub mod constants;
 pub mod direction;
+pub mod losses;
 pub mod measure;
 pub mod phrases;
 #[cfg(test)]
@@ -42,6 +44,8 @@ pub enum Check {
     Phrase,
     /// One of very many near copies.
     Flood,
+    /// A trained model finds the secure side the less likely one.
+    Loss,
 }
 
 /// What speaks against a pair.
@@ -70,19 +74,27 @@ pub struct Settings {
     pub near: f64,
     /// Near copies that are no flood, whatever the others have.
     pub copies: usize,
+    /// Spreads above the set's middle from which a loss stands out.
+    pub loss: f64,
     /// Seed of folds.
     pub seed: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { backwards: -2.0, near: 0.6, copies: 8, seed: 0 }
+        Self { backwards: -2.0, near: 0.6, copies: 8, loss: 3.0, seed: 0 }
     }
 }
 
 /// Looks at a set.
 #[must_use]
 pub fn audit(pairs: &[Pair], settings: &Settings) -> Vec<Suspicion> {
+    audit_with(pairs, &[], settings)
+}
+
+/// Looks at a set, and at what a trained model makes of each pair; none where `losses` is empty.
+#[must_use]
+pub fn audit_with(pairs: &[Pair], losses: &[Option<losses::Loss>], settings: &Settings) -> Vec<Suspicion> {
     let mut checks: Vec<BTreeMap<Check, String>> = pairs.par_iter().map(|p| by_marks(&marks(p))).collect();
     for (checks, pair) in checks.iter_mut().zip(pairs) {
         if let Some(what) = constants::hidden(&pair.secure, &pair.insecure) {
@@ -93,6 +105,10 @@ pub fn audit(pairs: &[Pair], settings: &Settings) -> Vec<Suspicion> {
     let sizes: Vec<usize> = clusters.iter().map(|&c| clusters.iter().filter(|&&d| d == c).count()).collect();
     for (i, size) in floods(pairs, &clusters, &sizes, settings.copies) {
         checks[i].insert(Check::Flood, format!("one of {size} near copies"));
+    }
+    for (i, gap, spreads) in losses::outliers(losses, settings.loss) {
+        checks[i]
+            .insert(Check::Loss, format!("the secure side costs {gap:.2} nats a token more, {spreads:.1} spreads out"));
     }
     // A pair that stands there many times is one voice; what is suspect by itself has none.
     let weights: Vec<f64> =
@@ -171,6 +187,11 @@ fn by_marks(marks: &[Mark]) -> BTreeMap<Check, String> {
         said.push_str(&mark.name);
     }
     checks
+}
+
+/// Whether our rules find the labelled weakness, or one of its family, in the secure side.
+pub(crate) fn still_flagged(pair: &Pair) -> bool {
+    findings(pair, &pair.secure).iter().any(|f| f.cwe.iter().any(|c| pair.cwe.iter().any(|l| l.kin(*c))))
 }
 
 fn findings(pair: &Pair, code: &str) -> Vec<Finding> {

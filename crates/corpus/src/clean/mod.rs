@@ -222,10 +222,15 @@ struct View {
 }
 
 fn alone(mut row: Row, suites: &Suites, settings: &Settings) -> (Row, Alone) {
-    if let (Some(allowed), Row::Pair(pair)) = (&settings.licences, &row)
-        && !allowed.permits(&pair.origin.licence)
+    let licence = match &row {
+        Row::Pair(pair) => Some(&pair.origin.licence),
+        // A text of pre-training states none; one that does is held to it.
+        Row::Text { origin, .. } => Some(&origin.licence).filter(|l| !l.trim().is_empty()),
+    };
+    if let (Some(allowed), Some(licence)) = (&settings.licences, licence)
+        && !allowed.permits(licence)
     {
-        let licence = pair.origin.licence.clone();
+        let licence = licence.clone();
         return (row, Alone::Licence(licence));
     }
     let mut redacted = Vec::new();

@@ -96,7 +96,8 @@ pub(super) fn visible(text: &str) -> String {
 }
 
 /// A character as it is shown, and whether it had to be replaced. Tabs and line ends stay.
-fn visible_char(c: char) -> (String, bool) {
+#[must_use]
+pub fn visible_char(c: char) -> (String, bool) {
     let code = u32::from(c);
     match code {
         0x09 | 0x0a | 0x0d => (c.to_string(), false),

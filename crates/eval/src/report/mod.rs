@@ -15,6 +15,7 @@ mod table;
 mod words;
 
 pub use change::{changes, markdown};
+pub use code::visible_char;
 pub use table::table;
 
 use crate::Result;

@@ -1,15 +1,23 @@
 //! `rampart data ..`: making, checking and looking at training data.
 
 mod audit;
+mod card;
 mod clean;
+mod convert;
+mod curate;
 mod distill;
 mod expand;
+mod export;
 mod input;
 mod kb;
+#[cfg(feature = "torch")]
+mod losses;
 mod mask;
 mod mine;
 mod poison;
 mod programs;
+#[cfg(feature = "web")]
+mod review;
 mod split;
 mod stats;
 mod validate;
@@ -35,8 +43,19 @@ enum Command {
     Mask(mask::Args),
     /// Counts what a data set holds.
     Stats(stats::Args),
+    /// Writes a data set as others load it, JSON Lines or Parquet, with its card.
+    Export(export::Args),
+    /// Writes a data set's card, as Hugging Face shows it.
+    Card(card::Args),
     /// Divides rows into train, val and test.
     Split(split::Args),
+    /// Reads rows of any known form into ours.
+    Convert(convert::Args),
+    /// Judges rows of others by several analyzers; what those disagree on goes to review.
+    Curate(curate::Args),
+    /// Lets people decide about pairs, on a page of this machine.
+    #[cfg(feature = "web")]
+    Review(review::Args),
     /// Takes out repetitions, what suites ask, secrets, and what no allowed licence covers.
     Clean(clean::Args),
     /// Turns a known share of pairs against the learner, to measure a defence.
@@ -66,7 +85,13 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         Command::Validate(args) => validate::run(args),
         Command::Mask(args) => mask::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Card(args) => card::run(args),
         Command::Split(args) => split::run(args),
+        Command::Convert(args) => convert::run(args),
+        Command::Curate(args) => curate::run(args),
+        #[cfg(feature = "web")]
+        Command::Review(args) => review::run(args),
         Command::Clean(args) => clean::run(args),
         Command::Poison(args) => poison::run(args),
         Command::Audit(args) => audit::run(args),

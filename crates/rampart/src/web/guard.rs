@@ -63,13 +63,7 @@ pub(super) fn admit(headers: &HeaderMap, keys: &Keys, loopback: Option<SocketAdd
     }
     let Some(address) = loopback else { return Ok(()) };
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |h| h.0);
-    let own = name.eq_ignore_ascii_case("localhost")
-        || name == "127.0.0.1"
-        || name == "[::1]"
-        || host == address.to_string()
-        || name == address.ip().to_string();
-    if own { Ok(()) } else { Err(Failure::host()) }
+    if crate::listen::own(host, address) { Ok(()) } else { Err(Failure::host()) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The OpenAI-compatible server: requests over HTTP in, a model's text out, streamed where asked.
 //!
-//! 1. `listen`: connections, their limits, and an orderly end.
+//! 1. [`crate::listen`]: connections, their limits, and an orderly end.
 //! 2. `guard`: who may ask: a key where there is one, this machine's own programs where there is none.
 //! 3. `parameters`: a request's JSON into settings, every unknown or senseless one refused.
 //! 4. `openai`: the endpoints; `replies`: the shapes of what they answer; `failure`: how they refuse.
@@ -12,14 +12,16 @@
 mod engine;
 mod failure;
 mod guard;
-mod listen;
 mod openai;
 mod parameters;
 mod replies;
 
 pub(crate) use guard::Keys;
 
-use crate::cli::terminal;
+use crate::{
+    cli::terminal,
+    listen::{self, Door},
+};
 use anyhow::{Context, Result, ensure};
 use corpus::Template;
 use engine::Engine;
@@ -132,7 +134,14 @@ pub(crate) fn serve(model: Model, options: Options, stop: &'static AtomicBool) -
     let open = keys.is_empty();
     let routes = openai::routes(Arc::clone(&served), keys, open.then_some(address));
     let grace = served.limits.grace;
-    runtime.block_on(listen::listen(listener, routes, &served, stop));
+    let door = Door {
+        name: "serve",
+        connections: served.limits.connections,
+        grace,
+        dead: &|| served.engine.dead(),
+        close: &|| served.engine.close(),
+    };
+    runtime.block_on(listen::listen(listener, routes, &door, stop));
     served.engine.close();
     // What still runs after its grace is dropped, and the engine sees that nobody listens.
     runtime.shutdown_timeout(Duration::from_millis(if grace.is_zero() { 0 } else { 500 }));

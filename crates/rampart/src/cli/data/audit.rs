@@ -24,7 +24,8 @@ use std::{
 #[command(after_help = "Examples:
   rampart data audit pairs.jsonl
   rampart data audit pairs.jsonl --out suspected.jsonl --keep kept.jsonl
-  rampart data audit bad.jsonl --truth done.jsonl        precision and recall against what `data poison` did")]
+  rampart data audit bad.jsonl --truth done.jsonl        precision and recall against what `data poison` did
+  rampart data audit new.jsonl --model my-model --adapter runs/lpo/adapter --template comment")]
 pub(crate) struct Args {
     /// Files of pairs.
     #[arg(required = true)]
@@ -35,6 +36,22 @@ pub(crate) struct Args {
     /// Seed of the folds.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Hugging Face folder of a model that was trained on trusted pairs: its loss of every pair is looked at as well.
+    #[cfg(feature = "torch")]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+    /// PEFT folder on top of it; given several times, each is merged before the next.
+    #[cfg(feature = "torch")]
+    #[arg(long, value_name = "DIR", requires = "model")]
+    adapter: Vec<PathBuf>,
+    /// The form that it was trained in: docstring, comment, disco, safecoder, chat or raw.
+    #[cfg(feature = "torch")]
+    #[arg(long, default_value = "disco")]
+    template: String,
+    /// Spreads above the set's middle from which a loss stands out; lower suspects more.
+    #[cfg(feature = "torch")]
+    #[arg(long, default_value_t = Settings::default().loss, allow_negative_numbers = true)]
+    loss: f64,
     /// File to write the suspected pairs' ids with what speaks against them into.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -68,7 +85,18 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         ensure!(strange.is_none(), "--truth: no pair has the id {:?}", strange.map(|r| &r.id));
     }
     let settings = Settings { backwards: args.backwards, seed: args.seed, ..Settings::default() };
-    let suspected = audit::audit(&pairs, &settings);
+    #[cfg(feature = "torch")]
+    let (settings, losses) = match &args.model {
+        Some(model) => {
+            ensure!(args.loss.is_finite(), "--loss {} is no number", args.loss);
+            let settings = Settings { loss: args.loss, ..settings };
+            (settings, super::losses::of(&pairs, model, &args.adapter, &args.template)?)
+        }
+        None => (settings, Vec::new()),
+    };
+    #[cfg(not(feature = "torch"))]
+    let losses = Vec::new();
+    let suspected = audit::audit_with(&pairs, &losses, &settings);
     let mut checks = BTreeMap::new();
     suspected.iter().flat_map(|s| s.checks.keys()).for_each(|c| *checks.entry(name_of(*c)).or_default() += 1);
     if let Some(path) = &args.out {

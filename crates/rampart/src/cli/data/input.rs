@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use corpus::rows::{self, Row};
-use lexicon::{Pair, jsonl::BadLine};
+use lexicon::{Origin, Pair, jsonl::BadLine};
 use serde::Serialize;
 use std::{
     io,
@@ -36,7 +36,7 @@ pub(crate) fn rows(paths: &[PathBuf]) -> Result<Vec<Source>> {
 
 /// A file's rows and bad lines; a folder is refused by name.
 pub(crate) fn read(path: &Path) -> Result<rows::Rows> {
-    ensure!(!path.is_dir(), "{} is a folder: name the .jsonl or .csv files in it", path.display());
+    ensure!(!path.is_dir(), "{} is a folder: name the .jsonl, .parquet or .csv files in it", path.display());
     Ok(rows::read(path)?)
 }
 
@@ -80,6 +80,12 @@ struct Text<'r> {
     format: u32,
     id: &'r str,
     text: &'r str,
+    #[serde(skip_serializing_if = "unstated")]
+    origin: &'r Origin,
+}
+
+fn unstated(origin: &&Origin) -> bool {
+    **origin == Origin::default()
 }
 
 /// Writes rows, whole or not at all.
@@ -88,7 +94,9 @@ pub(crate) fn write_rows<'r>(path: &Path, rows: impl Iterator<Item = &'r Row>) -
         for row in rows {
             match row {
                 Row::Pair(pair) => serde_json::to_writer::<_, Pair>(&mut *out, pair),
-                Row::Text { id, text } => serde_json::to_writer(&mut *out, &Text { format: lexicon::FORMAT, id, text }),
+                Row::Text { id, text, origin } => {
+                    serde_json::to_writer(&mut *out, &Text { format: lexicon::FORMAT, id, text, origin })
+                }
             }
             .map_err(io::Error::from)?;
             out.write_all(b"\n")?;

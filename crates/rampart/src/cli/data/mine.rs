@@ -84,12 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let settings =
         analyzers::Settings { folders: surroundings::folders(), nosec: false, ..analyzers::Settings::default() };
     let judge = Judge::new(analyzers::open(&args.analyzer, &settings)?, None);
-    let version = |name: &String| {
-        let ours = [judge::native::ANALYZER, "bandit-compat"].contains(&name.as_str());
-        let version = if ours { env!("CARGO_PKG_VERSION").to_owned() } else { analyzer_version(name, &settings) };
-        (name.clone(), version)
-    };
-    let versions: Vec<(String, String)> = args.analyzer.iter().map(version).collect();
+    let versions: Vec<(String, String)> =
+        args.analyzer.iter().map(|name| (name.clone(), version_of(name, &settings))).collect();
     let template = match &args.template {
         Some(file) => fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
         None => instruction::TEMPLATE.to_owned(),
@@ -143,8 +139,11 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(exit::CLEAN)
 }
 
-/// What a program of others says it is; its name alone where it says nothing.
-fn analyzer_version(name: &str, settings: &analyzers::Settings) -> String {
+/// An analyzer's version: ours, or what a program of others says it is.
+pub(super) fn version_of(name: &str, settings: &analyzers::Settings) -> String {
+    if [judge::native::ANALYZER, "bandit-compat"].contains(&name) {
+        return env!("CARGO_PKG_VERSION").to_owned();
+    }
     let program = settings.folders.iter().map(|f| f.join(name)).find(|p| p.is_file());
     program.and_then(|p| analyzers::version(&p).ok()).unwrap_or_else(|| "unknown".to_owned())
 }

@@ -3,16 +3,25 @@
 use super::{OutputFormat, input, print, print_json};
 use crate::cli::exit;
 use anyhow::Result;
+use clap::ValueEnum;
 use corpus::{
     mask_rows::{self, Kind},
     rows::Row,
-    stats::{self, Bucket, Lengths, Stats},
+    stats::{
+        self, Bucket, Lengths, Stats, drawing,
+        oversampling::{self, Key, Preview},
+    },
 };
-use lexicon::Pair;
+use lexicon::{Pair, atomic};
+use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 
-/// Counts what a data set holds: rows, languages, weaknesses, lengths, duplicates, the share of changed tokens.
+/// Counts what a data set holds: rows, languages, weaknesses, licences, lengths, duplicates, the share of changed tokens.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  rampart data stats pairs.jsonl
+  rampart data stats pairs.jsonl --tokenizer models/tiny --svg lengths.svg
+  rampart data stats pairs.jsonl --oversample 20         what data.oversample would repeat")]
 pub(crate) struct Args {
     /// Files of pairs or texts.
     #[arg(required = true)]
@@ -23,16 +32,38 @@ pub(crate) struct Args {
     /// Pairs with more tokens on a side have no share of changed tokens.
     #[arg(long, default_value_t = 4000)]
     max_tokens: usize,
+    /// Writes the lengths of both sides as histograms, SVG; with --tokenizer in tokens, and the share that changes.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Shows what oversampling would do: pairs that each class has at least (`data.oversample.minimum` of a training).
+    #[arg(long, value_name = "PAIRS")]
+    oversample: Option<usize>,
+    /// What makes a class.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "language,cwe", requires = "oversample")]
+    oversample_by: Vec<ClassKey>,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t = OutputFormat::Full)]
     output_format: OutputFormat,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ClassKey {
+    Language,
+    Cwe,
+}
+
+#[derive(Serialize)]
+struct Answer<'s> {
+    stats: &'s Stats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oversampling: Option<&'s Preview>,
+}
+
 pub(crate) fn run(args: &Args) -> Result<u8> {
     let tokenizer = args.tokenizer.as_deref().map(input::tokenizer).transpose()?;
     let rows: Vec<Row> = input::rows(&args.files)?.into_iter().flat_map(|s| s.rows).collect();
-    let stats = match &tokenizer {
-        None => stats::stats(&rows, None),
+    let (stats, drawn) = match &tokenizer {
+        None => (stats::stats(&rows, None), drawing::svg(&rows, None)),
         Some(tokenizer) => {
             let pairs: Vec<Pair> =
                 rows.iter().filter_map(|r| if let Row::Pair(p) = r { Some(p.clone()) } else { None }).collect();
@@ -43,12 +74,34 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
                     texts.push(tokenizer.encode(text)?.len());
                 }
             }
-            stats::stats(&rows, Some((&masked, &texts)))
+            let tokens = Some((masked.as_slice(), texts.as_slice()));
+            (stats::stats(&rows, tokens), drawing::svg(&rows, tokens))
         }
     };
+    let preview = args.oversample.map(|minimum| {
+        let keys: Vec<Key> = args
+            .oversample_by
+            .iter()
+            .map(|key| match key {
+                ClassKey::Language => Key::Language,
+                ClassKey::Cwe => Key::Cwe,
+            })
+            .collect();
+        let pairs = rows.iter().filter_map(|r| if let Row::Pair(p) = r { Some(p) } else { None });
+        oversampling::preview(pairs, &keys, minimum)
+    });
+    if let Some(file) = &args.svg {
+        atomic::write(file, drawn.as_bytes())?;
+    }
     match args.output_format {
+        OutputFormat::Json if preview.is_some() => {
+            print_json(&Answer { stats: &stats, oversampling: preview.as_ref() })?;
+        }
         OutputFormat::Json => print_json(&stats)?,
-        OutputFormat::Full => print(|out| out.write_all(full(&stats, args.max_tokens).as_bytes()))?,
+        OutputFormat::Full => print(|out| {
+            out.write_all(full(&stats, args.max_tokens).as_bytes())?;
+            out.write_all(preview.as_ref().map(previewed).unwrap_or_default().as_bytes())
+        })?,
     }
     Ok(exit::CLEAN)
 }
@@ -62,9 +115,13 @@ fn full(s: &Stats, max_tokens: usize) -> String {
         let _ = writeln!(out, "{name:<22} {value}");
     };
     line("rows", format!("{} pairs, {} texts", s.pairs, s.texts));
-    for (name, map) in
-        [("languages", &s.languages), ("weaknesses", &s.cwes), ("origins", &s.origins), ("verified by", &s.verified)]
-    {
+    for (name, map) in [
+        ("languages", &s.languages),
+        ("weaknesses", &s.cwes),
+        ("origins", &s.origins),
+        ("verified by", &s.verified),
+        ("licences", &s.licences),
+    ] {
         if !map.is_empty() {
             line(name, top(map));
         }
@@ -107,6 +164,27 @@ fn full(s: &Stats, max_tokens: usize) -> String {
     for &Bucket { from, to, count } in &s.histogram {
         let range = if from == to { from.to_string() } else { format!("{from}-{to}") };
         line(&format!("{range:>20}"), format!("{count:>7} {}", "#".repeat((40 * count).div_ceil(most))));
+    }
+    out
+}
+
+/// Classes that would grow, and by how much in all.
+fn previewed(p: &Preview) -> String {
+    let mut out = format!(
+        "{:<22} {} pairs would become {}: {} of {} classes have fewer than {}\n",
+        "oversampling",
+        p.before,
+        p.after,
+        p.growing(),
+        p.classes.len(),
+        p.minimum
+    );
+    let growing: Vec<_> = p.classes.iter().filter(|c| c.added > 0).collect();
+    for class in growing.iter().take(MOST) {
+        let _ = writeln!(out, "{:>20}   {:>7} +{}", class.name, class.pairs, class.added);
+    }
+    if growing.len() > MOST {
+        let _ = writeln!(out, "{:>20}   and {} more", "", growing.len() - MOST);
     }
     out
 }

@@ -314,8 +314,12 @@ impl<'a> Engine<'a> {
                 }
             }
             Stmt::Expr(s) => match s.value.as_ref() {
-                Expr::Call(call) => drop(self.call(call, true)),
-                other => drop(self.eval(other)),
+                Expr::Call(call) => {
+                    self.call(call, true);
+                }
+                other => {
+                    self.eval(other);
+                }
             },
             Stmt::Assert(s) => {
                 self.eval(&s.test);
@@ -497,8 +501,9 @@ impl<'a> Engine<'a> {
             self.eval(&decorator.expression);
         }
         if let Some(arguments) = &def.arguments {
-            arguments.args.iter().for_each(|a| drop(self.eval(a)));
-            arguments.keywords.iter().for_each(|k| drop(self.eval(&k.value)));
+            for argument in arguments.args.iter().chain(arguments.keywords.iter().map(|k| &k.value)) {
+                self.eval(argument);
+            }
         }
         self.scopes.push(Kind::Class);
         self.body(&def.body);

@@ -92,10 +92,10 @@ fn ordinary(source: &[u8]) -> bool {
                 }
             }
             // Levels of indentation are at least a byte each.
-            b' ' | b'\t' | b'\x0c' => {
-                if at - line >= MAX_INDENTS && source[line..at].iter().all(u8::is_ascii_whitespace) {
-                    return false;
-                }
+            b' ' | b'\t' | b'\x0c'
+                if at - line >= MAX_INDENTS && source[line..at].iter().all(u8::is_ascii_whitespace) =>
+            {
+                return false;
             }
             b'#' => at += source[at..].iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(source.len() - at),
             // The line goes on.

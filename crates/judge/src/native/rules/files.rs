@@ -191,7 +191,6 @@ fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
                     let opened = cx
                         .peek(&call.func)
                         .path
-                        .as_deref()
                         .is_some_and(|p| matches!(p, "open" | "io.open" | "codecs.open" | "gzip.open"));
                     if !opened {
                         continue;

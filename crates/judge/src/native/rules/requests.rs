@@ -111,7 +111,7 @@ fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let connection = call.is(&["http.client.HTTPSConnection", "http.client.HTTPConnection"])
         || matches!(call.path, "HTTPSConnection" | "HTTPConnection");
     let socket = call.is(&["socket.create_connection"]);
-    if !connection && !socket && !is_fetch(&call.path) {
+    if !connection && !socket && !is_fetch(call.path) {
         return;
     }
     let url =
@@ -138,7 +138,7 @@ fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn waits<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if call.under(&["httpx.", "aiohttp.", "urllib3."]) || !is_fetch(&call.path) || call.open_ended() {
+    if call.under(&["httpx.", "aiohttp.", "urllib3."]) || !is_fetch(call.path) || call.open_ended() {
         return;
     }
     let position = if call.name == "urlopen" { 2 } else { usize::MAX };
@@ -172,7 +172,7 @@ fn connects<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn plain_url<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if !is_fetch(&call.path) {
+    if !is_fetch(call.path) {
         return;
     }
     let Some(url) = url_argument(call) else { return };
@@ -205,7 +205,7 @@ fn plain_protocol<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn secret_query<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if !is_fetch(&call.path) {
+    if !is_fetch(call.path) {
         return;
     }
     if let Some(Expr::Dict(dict)) = call.keyword("params").and_then(|p| p.expr) {

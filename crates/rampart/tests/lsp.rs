@@ -225,7 +225,7 @@ const OTHERS: &[Case] = &[
         uri: "file:///a.tsx",
         language: "typescriptreact",
         text: "export const Page = (props: { html: string }) => {\n  return <div dangerouslySetInnerHTML={{ __html: props.html }} />;\n};\n",
-        rule: "html-injection",
+        rule: "marked-safe",
         line: 1,
         columns: (14, 62),
     },
@@ -241,7 +241,7 @@ const OTHERS: &[Case] = &[
         uri: "file:///A.java",
         language: "java",
         text: "import java.sql.*;\n\nclass A {\n  ResultSet find(Statement s, String name) throws SQLException {\n    return s.executeQuery(\"SELECT a FROM t WHERE n = '\" + name + \"'\");\n  }\n}\n",
-        rule: "sql-injection",
+        rule: "sql-string-building",
         line: 4,
         columns: (11, 69),
     },
@@ -257,7 +257,7 @@ const OTHERS: &[Case] = &[
         uri: "file:///a.c",
         language: "c",
         text: "#include <stdio.h>\n\nint read_name(char *name) {\n  return gets(name) != NULL;\n}\n",
-        rule: "unbounded-copy",
+        rule: "dangerous-function",
         line: 3,
         columns: (9, 19),
     },
@@ -306,7 +306,7 @@ fn other_languages_have_sessions_as_python_has() -> Outcome {
         let left = client.published()?;
         assert!(!left.contains(&format!("{line}:{rule}")), "{uri}: {left:?}");
 
-        // A half-written buffer is no end of the session, and the rest of it is still looked at.
+        // A half-written buffer is not the end of the session.
         client.change_as(uri, 3, &json!([{ "range": edit["range"], "text": " (" }]))?;
         client.published()?;
         client.change_as(uri, 4, &json!([{ "text": text }]))?;

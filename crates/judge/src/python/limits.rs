@@ -33,13 +33,10 @@ pub(super) fn check(source: &str) -> Result<(), SyntaxError> {
     if u32::try_from(source.len()).is_err() {
         return fail(0, "source code of more than 4 GiB");
     }
-    if source.as_bytes().contains(&0) {
-        return fail(source.bytes().position(|b| b == 0).unwrap_or(0), "source code cannot contain null bytes");
+    if let Some(at) = source.bytes().position(|b| b == 0) {
+        return fail(at, "source code cannot contain null bytes");
     }
     if source.len() < SHORT && source.bytes().filter(|b| matches!(b, b'(' | b'[' | b'{')).count() <= MAX_BRACKETS {
-        return Ok(());
-    }
-    if ordinary(source.as_bytes()) {
         return Ok(());
     }
     let Some(message) = exceeded(source) else { return Ok(()) };
@@ -72,114 +69,6 @@ pub(super) fn check_integers(source: &str, tokens: &[Token]) -> Result<(), Synta
         }
     }
     Ok(())
-}
-
-/// Whether a text is so plain that no limit can be reached, by a look at its bytes that counts too much rather than too little.
-/// Where it says no, the tokens decide ([`exceeded`]): an f-string with quotes inside, say, or a line of thousands of operators.
-fn ordinary(source: &[u8]) -> bool {
-    /// Brackets open at once; each stands for a level below the limits.
-    const OPEN: usize = MAX_BRACKETS / 2;
-    // What may deepen the tree since the last end of a logical line, and the brackets that are open.
-    let (mut weight, mut open) = (0, 0usize);
-    let (mut at, mut line) = (0, 0);
-    while let Some(&byte) = source.get(at) {
-        at += 1;
-        match byte {
-            b'\n' | b'\r' => {
-                line = at;
-                if open == 0 {
-                    weight = 0;
-                }
-            }
-            // Levels of indentation are at least a byte each.
-            b' ' | b'\t' | b'\x0c'
-                if at - line >= MAX_INDENTS && source[line..at].iter().all(u8::is_ascii_whitespace) =>
-            {
-                return false;
-            }
-            b'#' => at += source[at..].iter().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(source.len() - at),
-            // The line goes on.
-            b'\\' => {
-                at += usize::from(source.get(at) == Some(&b'\r'));
-                at += usize::from(source.get(at) == Some(&b'\n'));
-                line = at;
-            }
-            b'\'' | b'"' => match string(source, at - 1, false) {
-                Some((end, _)) => (at, line) = (end, end),
-                None => return false,
-            },
-            b'(' | b'[' | b'{' => {
-                open += 1;
-                weight += 2;
-            }
-            b')' | b']' | b'}' => open = open.saturating_sub(1),
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'0'..=b'9' | 0x80.. => {
-                let start = at - 1;
-                let word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_' || *b >= 0x80;
-                at += source[at..].iter().position(|b| !word(b)).unwrap_or(source.len() - at);
-                let run = &source[start..at];
-                let quoted = matches!(source.get(at), Some(b'\'' | b'"'));
-                if byte.is_ascii_digit() {
-                    // `1if 2else 3` is a number, a keyword, and so on.
-                    if quoted {
-                        return false;
-                    }
-                    weight += run.len();
-                } else if quoted && run.len() <= 2 {
-                    // `if'x'` is a keyword and a string.
-                    weight += 1;
-                    let formatted = run.iter().any(|b| matches!(b, b'f' | b'F' | b't' | b'T'));
-                    match string(source, at, formatted) {
-                        Some((end, inside)) => {
-                            weight += inside;
-                            (at, line) = (end, end);
-                        }
-                        None => return false,
-                    }
-                } else if matches!(run, b"not" | b"await" | b"if" | b"else" | b"yield" | b"lambda") {
-                    weight += 1;
-                }
-            }
-            b'.' | b'+' | b'-' | b'*' | b'/' | b'%' | b'@' | b'|' | b'&' | b'^' | b'<' | b'>' | b'~' | b':' => {
-                weight += 1
-            }
-            _ => {}
-        }
-        if open > OPEN || weight + OPEN > MAX_DEPTH {
-            return false;
-        }
-    }
-    true
-}
-
-/// End of the string whose first quote stands at `from`, and what a formatted one's expressions may add to a tree's depth.
-/// Nothing where it does not end, or where an expression in it has quotes, backslashes or a comment of its own.
-fn string(source: &[u8], from: usize, formatted: bool) -> Option<(usize, usize)> {
-    let quote = source[from];
-    let long = source[from..].starts_with(&[quote, quote, quote]);
-    let first = from + if long { 3 } else { 1 };
-    let (mut at, mut braces, mut brackets) = (first, 0, 0);
-    loop {
-        match *source.get(at)? {
-            b'\\' if braces > 0 => return None,
-            // Whatever it escapes is no end; a brace it does not escape.
-            b'\\' => at += usize::from(!matches!(source.get(at + 1), Some(b'{' | b'}'))),
-            b'\n' | b'\r' if !long => return None,
-            b'\'' | b'"' | b'#' if braces > 0 => return None,
-            b'(' | b'[' if formatted => brackets += 1,
-            b'{' if formatted => (braces, brackets) = (braces + 1, brackets + 1),
-            b'}' if formatted => braces -= usize::from(braces > 0),
-            b if b == quote && (!long || source[at..].starts_with(&[quote, quote, quote])) => {
-                let end = at + if long { 3 } else { 1 };
-                return Some((end, if formatted { 2 + 2 * (at - first) } else { 0 }));
-            }
-            _ => {}
-        }
-        if brackets > MAX_BRACKETS / 4 {
-            return None;
-        }
-        at += 1;
-    }
 }
 
 /// What is open at one bracket level.
@@ -272,67 +161,4 @@ const fn deepens(kind: TokenKind) -> bool {
             | TokenKind::Yield
             | TokenKind::ColonEqual
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn consistent(source: &str) {
-        if ordinary(source.as_bytes()) {
-            assert_eq!(exceeded(source), None, "{:?}", &source[..source.floor_char_boundary(200)]);
-        }
-    }
-
-    #[test]
-    fn what_looks_plain_is_within_the_limits() {
-        let many = |n: usize, piece: &str| piece.repeat(n);
-        for (source, plain) in [
-            ("x = 1\n".to_owned(), true),
-            (many(5_000, "x = a + b.c(d)[e] if f else not g\n"), true),
-            (format!("x = (\n{})\n", many(3_000, "a + b,\n")), false),
-            (format!("'''{}'''\n", many(3_000, "a + b.c\n")), true),
-            (format!("# {}\n", many(3_000, "a + b.c ")), true),
-            (format!("x = {}1\n", many(3_000, "1 + ")), false),
-            (format!("x = {}1\n", many(3_000, "1 + \\\n'''\ndef f():\n''' + ")), false),
-            (format!("{}1\n", many(3_000, "1if 2else ")), false),
-            (format!("{}'a'\n", many(3_000, "'a'if'b'else")), false),
-            (format!("f'{{{}}}'\n", many(120, "[")), false),
-            (format!("rf'\\{{{}1}}'\n", many(3_000, "1+")), false),
-            (format!("f'{{x['a']}}' + {}1\n", many(10, "1+")), false),
-            (many(300, "print(f'{name}: {value:>{width}} {{}}')\n"), true),
-            (format!("if 1:\n{}pass\n", many(120, " ")), false),
-            (format!("{}\n", many(150, "(")), false),
-            ("x = 'a\n".to_owned(), false),
-        ] {
-            assert_eq!(ordinary(source.as_bytes()), plain, "{:?}", &source[..source.len().min(60)]);
-            consistent(&source);
-        }
-    }
-
-    const PIECES: &[&str] = &[
-        "+", "-a", ".b", "(", ")", "[", "]", "{", "}", "'", "\"", "'''", "\"\"\"", "f'", "rf\"", "f'''", "b'", "\\",
-        "\\\n", "\n", "\r", "#", " ", "\t", "if ", " else ", "not ", "1if", "lambda:", "yield ", "{{", "}}", ",", ":",
-        "é", "0x1f", "\\N{",
-    ];
-
-    proptest! {
-        /// Pieces of Python in any order, each many times: what tells strings, comments and lines apart, and what nests.
-        #[test]
-        fn counts_never_too_little(
-            pieces in proptest::collection::vec((proptest::sample::select(PIECES), 1usize..1_200), 1..12)
-        ) {
-            consistent(&pieces.iter().map(|(piece, n)| piece.repeat(*n)).collect::<String>());
-        }
-
-        /// The same mixed finely.
-        #[test]
-        fn counts_never_too_little_however_mixed(
-            line in proptest::collection::vec(proptest::sample::select(PIECES), 1..24),
-            times in 1usize..1_500,
-        ) {
-            consistent(&line.concat().repeat(times));
-        }
-    }
 }

@@ -103,10 +103,7 @@ pub fn mask(tokenizer: &Tokenizer, pair: &Pair, kind: Kind, max_tokens: usize) -
             Kind::Token => masks::token_diff(&insecure.ids, &secure.ids),
             Kind::Char => over(&masks::char_diff(&pair.insecure, &pair.secure), &insecure, &secure),
             Kind::Line => over(&code_lines(pair), &insecure, &secure),
-            Kind::Mix => {
-                let added = masks::char_diff(&pair.insecure, &pair.secure).added;
-                over(&Changes { deleted: code_lines(pair).deleted, added }, &insecure, &secure)
-            }
+            Kind::Mix => over(&mixture(pair), &insecure, &secure),
         };
         (row.insecure, row.secure) = (Some(before), Some(after));
     }
@@ -124,6 +121,13 @@ pub fn mask_all(tokenizer: &Tokenizer, pairs: &[Pair], kind: Kind, max_tokens: u
 fn over(changes: &Changes, insecure: &Encoded, secure: &Encoded) -> (Vec<u8>, Vec<u8>) {
     let lay = masks::spans_to_tokens;
     (lay(&changes.deleted, &insecure.offsets), lay(&changes.added, &secure.offsets))
+}
+
+/// The spans SVEN trains with: characters of the secure side that were added, lines of code of the insecure one that went.
+#[must_use]
+pub fn mixture(pair: &Pair) -> Changes {
+    let added = masks::char_diff(&pair.insecure, &pair.secure).added;
+    Changes { deleted: code_lines(pair).deleted, added }
 }
 
 fn code_lines(pair: &Pair) -> Changes {

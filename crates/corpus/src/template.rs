@@ -22,6 +22,8 @@ pub enum Template {
     /// [`Self::Docstring`] with the security thought as a comment between the two: for base models, which know docstrings
     /// and comments and no chat form. It moves a small model less than an instruction form does.
     Comment,
+    /// The code alone, without instruction or end, as SVEN trains prefixes (methods.md, section 4).
+    Code,
 }
 
 /// The pieces of one side of a pair. Each is encoded apart, so that the two sides share tokens up to the code.
@@ -49,7 +51,7 @@ impl Template {
     #[must_use]
     pub fn prompt(self, instruction: &str) -> String {
         match self {
-            Self::Raw | Self::Chat => instruction.to_owned(),
+            Self::Raw | Self::Chat | Self::Code => instruction.to_owned(),
             Self::Disco => format!("### Instruction:\n{instruction}\n\n### Security Thought:\n"),
             Self::Safecoder => format!("{ALPACA}\n\n### Instruction:\n{instruction}\n\n### Response:\n"),
             Self::Docstring | Self::Comment => format!("\"\"\"{}\"\"\"\n", instruction.replace("\"\"\"", "'''")),
@@ -60,7 +62,7 @@ impl Template {
     #[must_use]
     pub fn show(self, pair: &Pair, code: &str) -> Shown {
         let prompt = self.prompt(&pair.instruction);
-        let code = if self == Self::Raw { code } else { code.trim_end_matches('\n') };
+        let code = if matches!(self, Self::Raw | Self::Code) { code } else { code.trim_end_matches('\n') };
         let base = Shown {
             prompt,
             lead: String::new(),
@@ -82,6 +84,7 @@ impl Template {
                 Shown { lead, tail: "\n```".into(), ..base }
             }
             Self::Safecoder => Shown { ends: false, ..base },
+            Self::Code => Shown { prompt: String::new(), ends: false, ..base },
             Self::Docstring => Shown { tail: "\n".into(), ..base },
             Self::Comment => Shown {
                 lead: format!("# Security thought: {}\n", pair.reasoning.replace('\n', " ")),
@@ -97,7 +100,7 @@ impl Template {
         match self {
             Self::Disco | Self::Safecoder => vec!["\n### Instruction:".into()],
             Self::Docstring | Self::Comment => vec!["\n\"\"\"".into()],
-            Self::Raw | Self::Chat => Vec::new(),
+            Self::Raw | Self::Chat | Self::Code => Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! to libtorch's flash kernels (Dao et al. 2022). Both keep the log of each row's normaliser, from which scores are made
 //! again on the way back. Other devices take libtorch's choice of kernel, and its graph for the way back.
 
-use crate::{Decoder, Packed, kernels, tape};
+use crate::{Decoder, Packed, decoder::Block, kernels, tape};
 use tch::{Device, Tensor};
 
 /// What attention leaves for the way back.
@@ -15,6 +15,8 @@ pub(crate) struct Attended {
     /// `[n, heads * head_dim]`.
     pub(crate) out: Tensor,
     normalisers: Normalisers,
+    /// What dropout multiplied the prefixes with.
+    pub(crate) kept_of_prefixes: Option<Tensor>,
 }
 
 /// Logs of the rows' normalisers.
@@ -31,16 +33,33 @@ enum Normalisers {
 impl Attended {
     /// Of a pass that nothing is learnt from.
     pub(crate) const fn without_way_back(inputs: [Tensor; 3], out: Tensor) -> Self {
-        Self { inputs, out, normalisers: Normalisers::None }
+        Self::new(inputs, out, Normalisers::None)
+    }
+
+    const fn new(inputs: [Tensor; 3], out: Tensor, normalisers: Normalisers) -> Self {
+        Self { inputs, out, normalisers, kept_of_prefixes: None }
     }
 }
 
 impl Decoder {
+    /// [`Self::attend`] once the block's prefixes stand in their rows.
+    pub(crate) fn attend_after_prefixes(
+        &self,
+        packed: &Packed,
+        block: &Block,
+        [q, mut k, mut v]: [Tensor; 3],
+        drops: bool,
+        training: bool,
+    ) -> Attended {
+        let kept_of_prefixes = self.place_prefixes(packed, block, [&mut k, &mut v], drops);
+        Attended { kept_of_prefixes, ..self.attend(packed, q, k, v, training) }
+    }
+
     /// Attention of every group; for a training pass with what the way back needs.
     pub(crate) fn attend(&self, packed: &Packed, q: Tensor, k: Tensor, v: Tensor, training: bool) -> Attended {
         if self.compute.device == Device::Cpu && packed.masks.is_empty() {
             let (out, log) = kernels::attention(&q, &k, &v, &packed.groups, self.config.window);
-            return Attended { out, inputs: [q, k, v], normalisers: Normalisers::Rows(log) };
+            return Attended::new([q, k, v], out, Normalisers::Rows(log));
         }
         if training && self.compute.device == Device::Cpu {
             let width = self.config.heads * self.config.head_dim;
@@ -61,14 +80,10 @@ impl Decoder {
                     (flat(&out, width), normaliser)
                 })
                 .unzip();
-            return Attended {
-                out: padded(outs, packed),
-                inputs: [q, k, v],
-                normalisers: Normalisers::Groups(normalisers),
-            };
+            return Attended::new([q, k, v], padded(outs, packed), Normalisers::Groups(normalisers));
         }
         let out = self.by_group(packed, [&q, &k, &v]);
-        Attended { inputs: [q, k, v], out, normalisers: Normalisers::None }
+        Attended::new([q, k, v], out, Normalisers::None)
     }
 
     /// Gradients of the turned queries and keys, and of the values.
@@ -188,10 +203,9 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(family);
         let model = Model::random(&folder, Compute::choose(DeviceKind::Cpu, Precision::F32)?, 1)?;
         let decoder = &model.decoder;
-        let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9], vec![1, 2, 8, 8]], vec![vec![4; 170]]]
-            .map(|sequences| Group { sequences });
-        let short = Packed::new(&groups, &decoder.config, decoder.compute)?;
-        let packed = Packed::with_masks(&groups, &decoder.config, decoder.compute)?;
+        let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9], vec![1, 2, 8, 8]], vec![vec![4; 170]]].map(Group::new);
+        let short = Packed::new(&groups, decoder)?;
+        let packed = Packed::with_masks(&groups, decoder)?;
         let rows = packed.rows() as i64;
         let c = &decoder.config;
         let random = |heads| Tensor::randn([rows, heads, c.head_dim], (Kind::Float, decoder.compute.device));

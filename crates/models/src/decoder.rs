@@ -4,7 +4,7 @@
 //! compute kind. The derivative is in [`crate::tape`]. What families do otherwise stands in [`DecoderConfig`].
 
 use crate::{
-    Compute, DecoderConfig, LoraConfig, Packed,
+    Adapter, Compute, DecoderConfig, Packed,
     config::{Activation, Arrangement, NormKind, Positions},
     families::{Projection, Slot},
     kernels::{self, Norm, NormWeights},
@@ -40,6 +40,8 @@ pub(crate) struct Block {
     pub(crate) head_norms: Option<[NormTensors; 2]>,
     /// In the order of the family's names.
     pub(crate) projections: Vec<(Projection, Linear)>,
+    /// Keys and values before every text, `[controls, 2, tokens, kv_heads, head_dim]`, f32.
+    pub(crate) prefix: Option<Tensor>,
 }
 
 impl Block {
@@ -57,8 +59,18 @@ impl Block {
     }
 
     pub(crate) fn trains(&self) -> bool {
-        self.norms().any(NormTensors::trains) || self.projections.iter().any(|(_, p)| p.trains())
+        self.prefix.is_some()
+            || self.norms().any(NormTensors::trains)
+            || self.projections.iter().any(|(_, p)| p.trains())
     }
+}
+
+/// A module that may have a low-rank adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Projection(Projection),
+    Embedding,
+    Head,
 }
 
 /// Keys and values of one block after rotary embedding, `[rows, kv_heads, head_dim]`.
@@ -92,13 +104,17 @@ pub struct Decoder {
     pub(crate) head_bias: Option<Tensor>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) final_norm: NormTensors,
+    /// Low-rank update of the embedding, `A` `[r, vocab]` and `B` `[hidden, r]`.
+    pub(crate) embedding_adapter: Option<LowRank>,
+    /// And of a head of its own, `A` `[r, hidden]` and `B` `[vocab, r]`.
+    pub(crate) head_adapter: Option<LowRank>,
     /// Where positions are rotary.
     pub(crate) inverse_frequencies: Option<Tensor>,
     /// Whether a training pass keeps the input of every block alone and runs the block again on the way back: a third more
     /// products for a fraction of the memory.
     pub recompute: bool,
     /// The adapter that trains or was loaded, if any.
-    pub(crate) lora: Option<LoraConfig>,
+    pub(crate) adapter: Option<Adapter>,
 }
 
 impl Decoder {
@@ -116,14 +132,16 @@ impl Decoder {
         mut cache: Option<&mut Vec<KeyValue>>,
         mut tape: Option<&mut Vec<Saved>>,
     ) -> Norm {
-        let mut stream = Stream { x: self.embed(&packed.ids, &packed.positions), pending: None };
+        let mut stream = Stream { x: self.embed(&packed.ids, &packed.positions, pass), pending: None };
         for block in &self.blocks {
             let input = (tape.is_some() && self.recompute).then(|| Saved::input(&stream, self.drops()));
-            let mut attend = |[q, k, v]: [Tensor; 3]| {
+            let mut attend = |qkv: [Tensor; 3]| {
+                let attended = self.attend_after_prefixes(packed, block, qkv, pass.training, tape.is_some());
                 if let Some(cache) = cache.as_deref_mut() {
+                    let [_, k, v] = &attended.inputs;
                     cache.push((k.shallow_clone(), v.shallow_clone()));
                 }
-                self.attend(packed, q, k, v, tape.is_some())
+                attended
             };
             let (next, kept) = self.through(block, stream, angles, pass, &mut attend);
             stream = next;
@@ -186,7 +204,11 @@ impl Decoder {
 
     /// Whether a training pass draws random numbers.
     fn drops(&self) -> bool {
-        self.lora.as_ref().is_some_and(|lora| lora.dropout > 0.0)
+        match &self.adapter {
+            Some(Adapter::Lora(lora)) => lora.dropout > 0.0,
+            Some(Adapter::Prefix(prefix)) => prefix.dropout > 0.0,
+            None => false,
+        }
     }
 
     /// What the feed-forward half computes between its projections.
@@ -206,9 +228,12 @@ impl Decoder {
     }
 
     /// Rows of the embedding, `[n, hidden]`, f32: what enters the residual stream.
-    pub(crate) fn embed(&self, ids: &Tensor, positions: &Tensor) -> Tensor {
+    pub(crate) fn embed(&self, ids: &Tensor, positions: &Tensor, pass: Pass) -> Tensor {
         let rows = |table: &Tensor, at: &Tensor| Tensor::embedding(table, at, -1, false, false).to_kind(Kind::Float);
         let mut x = rows(&self.embedding, ids);
+        if let Some(low) = self.embedding_adapter.as_ref().filter(|_| pass.adapters) {
+            let _ = x.g_add_(&(low.a.index_select(1, ids).tr().matmul(&low.b.tr()) * low.scale));
+        }
         if (self.config.embedding_scale - 1.0).abs() > f64::EPSILON {
             let _ = x.g_mul_scalar_(self.config.embedding_scale);
         }
@@ -282,7 +307,13 @@ impl Decoder {
     /// Logits of hidden states, in the compute kind; `weight` is [`Self::head_in_compute`].
     pub(crate) fn head_logits(&self, hidden: &Tensor, weight: &Tensor) -> Tensor {
         let bias = self.head_bias.as_ref().map(|b| cast(b, self.compute));
-        cast(hidden, self.compute).linear(weight, bias.as_ref())
+        let h = cast(hidden, self.compute);
+        let mut logits = h.linear(weight, bias.as_ref());
+        if let Some(low) = &self.head_adapter {
+            let (a, b) = (low.scaled(&low.a, self.compute), cast(&low.b, self.compute));
+            let _ = logits.g_add_(&h.linear(&a, None::<Tensor>).linear(&b, None::<Tensor>));
+        }
+        logits
     }
 
     /// Makes every weight trainable, as f32 masters.
@@ -310,42 +341,6 @@ impl Decoder {
                 linear.bias.iter_mut().for_each(wake);
             }
         }
-    }
-
-    /// Merges the adapter into the weights.
-    pub fn merge_adapter(&mut self) {
-        no_grad(|| self.blocks.iter_mut().flat_map(|b| &mut b.projections).for_each(|(_, p)| p.merge()));
-        self.lora = None;
-    }
-
-    /// Puts a low-rank adapter on the targets; `init` gives `(A, B)` of a module by its path, role and shape `[out, in]`.
-    pub(crate) fn attach(
-        &mut self,
-        lora: LoraConfig,
-        mut init: impl FnMut(&str, Projection, [i64; 2]) -> crate::Result<(Tensor, Tensor)>,
-    ) -> crate::Result<()> {
-        let family = self.config.family();
-        for (layer, block) in self.blocks.iter_mut().enumerate() {
-            for ((p, linear), (_, name)) in block.projections.iter_mut().zip(family.projections(layer as i64)) {
-                // One adapter at a time: what another one left behind would not be in the file that is saved.
-                linear.adapter = None;
-                if !lora.targets_module(&name) {
-                    continue;
-                }
-                let (a, b) = init(&name, *p, p.shape(&self.config))?;
-                let train =
-                    |t: Tensor| t.to_device(self.compute.device).to_kind(Kind::Float).detach().set_requires_grad(true);
-                linear.adapter = Some(LowRank { a: train(a), b: train(b), scale: lora.scale(), dropout: lora.dropout });
-            }
-        }
-        self.lora = Some(lora);
-        Ok(())
-    }
-
-    /// The adapter on this model.
-    #[must_use]
-    pub const fn lora(&self) -> Option<&LoraConfig> {
-        self.lora.as_ref()
     }
 
     /// Every trainable tensor with its name on disk, in a fixed order. Rows and sides are as they stand here, which is
@@ -376,6 +371,11 @@ impl Decoder {
             }
         }
         add(format!("{}.weight", family.slot(Slot::Embedding)), &self.embedding, None);
+        if let Some(low) = &self.embedding_adapter {
+            let name = format!("{}{}", crate::adapter::PREFIX, family.slot(Slot::Embedding));
+            add(format!("{name}.lora_embedding_A"), &low.a, None);
+            add(format!("{name}.lora_embedding_B"), &low.b, None);
+        }
         if let Some(positions) = &self.positions {
             add(format!("{}.weight", family.slot(Slot::Positions)), positions, None);
         }
@@ -401,6 +401,9 @@ impl Decoder {
                     add(format!("{}{name}.lora_B.weight", crate::adapter::PREFIX), &lora.b, Some(*p));
                 }
             }
+            if let Some(prefix) = &block.prefix {
+                add(format!("{}prefix.{l}", crate::adapter::PREFIX), prefix, None);
+            }
         }
         norm(&family.slot(Slot::FinalNorm), &self.final_norm, &mut add);
         let head = family.slot(Slot::Head);
@@ -409,6 +412,10 @@ impl Decoder {
         }
         if let Some(bias) = &self.head_bias {
             add(format!("{head}.bias"), bias, None);
+        }
+        if let Some(low) = &self.head_adapter {
+            add(format!("{}{head}.lora_A.weight", crate::adapter::PREFIX), &low.a, None);
+            add(format!("{}{head}.lora_B.weight", crate::adapter::PREFIX), &low.b, None);
         }
         all
     }

@@ -258,7 +258,7 @@ fn assemble(
                 norm(Slot::KeyNorm(layer), config.head_dim, &mut take)?,
             ]),
         };
-        blocks.push(Block { input_norm, post_norm, head_norms, projections });
+        blocks.push(Block { input_norm, post_norm, head_norms, projections, prefix: None });
     }
     let mut take = |name: &str, shape: &[i64]| source(Wanted { name, shape, into_residual: false });
     let final_norm = norm(Slot::FinalNorm, h, &mut take)?;
@@ -281,6 +281,8 @@ fn assemble(
         final_norm,
         inverse_frequencies,
         recompute: false,
-        lora: None,
+        adapter: None,
+        embedding_adapter: None,
+        head_adapter: None,
     })
 }

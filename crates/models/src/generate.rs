@@ -111,6 +111,7 @@ pub struct Generation {
 pub(crate) struct Row {
     pub(crate) prompt: usize,
     pub(crate) index: usize,
+    /// Positions before its first new token: a prefix's and its prompt's.
     pub(crate) length: usize,
     pub(crate) tokens: Vec<u32>,
     pub(crate) random: Random,
@@ -141,7 +142,7 @@ impl Model {
         let mut encoded = Vec::with_capacity(prompts.len());
         for (i, prompt) in prompts.iter().enumerate() {
             let what = format!("prompt {i}");
-            encoded.push(self.encode_prompt(prompt, &what, self.decoder.config.max_positions)?);
+            encoded.push(self.encode_prompt(prompt, &what, self.context())?);
         }
         no_grad(|| Session::new(self, &encoded, params).run(progress))
     }
@@ -151,7 +152,12 @@ impl Model {
     /// # Errors
     /// [`Error::Unavailable`] where it does not.
     pub fn room(&self, prompt: &str) -> Result<()> {
-        self.encode_prompt(prompt, "the prompt", self.decoder.config.max_positions).map(|_| ())
+        self.encode_prompt(prompt, "the prompt", self.context()).map(|_| ())
+    }
+
+    /// Tokens that a prompt and its answer may have together.
+    pub(crate) fn context(&self) -> usize {
+        self.decoder.config.max_positions - self.decoder.prefix_tokens()
     }
 
     /// Ids of a prompt from its one beginning token on, with room for an answer within `context` tokens; errors call the
@@ -176,6 +182,7 @@ pub(crate) struct Session<'a> {
     model: &'a Model,
     prompts: &'a [Vec<u32>],
     params: Arc<SamplingParams>,
+    /// Positions of a row, a prefix's included.
     capacity: usize,
     cache: Cache,
     pub(crate) rows: Vec<Row>,
@@ -188,15 +195,15 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(model: &'a Model, prompts: &'a [Vec<u32>], params: &'a SamplingParams) -> Self {
-        let c = &model.decoder.config;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(1);
-        let capacity = longest.saturating_add(params.max_new_tokens).min(c.max_positions);
+        let capacity = longest.saturating_add(params.max_new_tokens).min(model.context());
         let slots = MOST_ROWS.min(prompts.len().saturating_mul(params.samples)).max(1);
         Self { prompts, params: Arc::new(params.clone()), ..Self::empty(model, slots, capacity) }
     }
 
     /// A session without prompts, with room for so many rows of so many tokens.
     pub(crate) fn empty(model: &'a Model, slots: usize, capacity: usize) -> Self {
+        let capacity = capacity + model.decoder.prefix_tokens();
         let (c, slots) = (&model.decoder.config, slots as i64);
         let kind = (model.decoder.compute.kind, model.decoder.compute.device);
         let blocks = (capacity as i64 + KEY_BLOCK - 1) / KEY_BLOCK;
@@ -252,7 +259,7 @@ impl<'a> Session<'a> {
             let row = Row {
                 prompt,
                 index,
-                length: self.prompts[prompt].len(),
+                length: self.model.decoder.prefix_tokens() + self.prompts[prompt].len(),
                 tokens: Vec::new(),
                 random: Random::new(self.params.seed, prompt as u64, index as u64),
                 params: Arc::clone(&self.params),
@@ -279,9 +286,9 @@ impl<'a> Session<'a> {
         let first_new = self.rows.len();
         let (places, rows): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
         self.rows.extend(rows);
-        let groups: Vec<Group> = prompts.into_iter().map(|p| Group { sequences: vec![p] }).collect();
+        let groups: Vec<Group> = prompts.into_iter().map(|p| Group::new(vec![p])).collect();
         let decoder = &self.model.decoder;
-        let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
+        let packed = Packed::new(&groups, decoder)?;
         let mut kept = Vec::new();
         let angles = decoder.angles(&packed.positions);
         let hidden = decoder.run(&packed, Pass::INFERENCE, &angles, Some(&mut kept), None).y;
@@ -335,7 +342,7 @@ impl<'a> Session<'a> {
         positions.resize(ids.len(), 0);
         let (ids, positions) = [ids, positions].map(|v| Tensor::from_slice(&v).to_device(device)).into();
         let angles = decoder.angles(&positions);
-        let mut stream = Stream { x: decoder.embed(&ids, &positions), pending: None };
+        let mut stream = Stream { x: decoder.embed(&ids, &positions, Pass::INFERENCE), pending: None };
         let masked = (device != Device::Cpu).then(|| Masked::new(decoder, &at));
         for (block, (keys, values)) in decoder.blocks.iter().zip(&mut self.cache.blocks) {
             let mut attend = |qkv: [Tensor; 3]| {
@@ -467,9 +474,10 @@ impl Decoder {
     /// # Errors
     /// [`Error::TokenRange`].
     pub fn logits(&self, tokens: &[u32]) -> Result<Tensor> {
-        let packed = Packed::new(&[Group { sequences: vec![tokens.to_vec()] }], &self.config, self.compute)?;
+        let packed = Packed::new(&[Group::new(vec![tokens.to_vec()])], self)?;
         Ok(no_grad(|| {
             let hidden = self.forward(&packed, Pass::INFERENCE);
+            let hidden = hidden.narrow(0, self.prefix_tokens() as i64, tokens.len() as i64);
             self.head_logits(&hidden, &self.head_in_compute()).to_kind(Kind::Float)
         }))
     }

@@ -76,6 +76,8 @@ pub struct HeadGradient {
     pub weight: Option<Tensor>,
     /// `[vocab]`, f32, where the head trains and has a bias.
     pub bias: Option<Tensor>,
+    /// Of `A` and `B`, f32, where the head has an adapter.
+    pub low: Option<[Tensor; 2]>,
 }
 
 /// The output head of a decoder for one step.
@@ -85,15 +87,41 @@ pub struct Head {
     /// The weight as the tiles read it on the way forward and back, made once a step.
     panels: [OnceCell<Panels>; 2],
     bias: Option<Tensor>,
+    low: Option<Low>,
     trains: bool,
     compute: Compute,
+}
+
+/// The head's adapter in the compute kind.
+#[derive(Debug)]
+struct Low {
+    /// `scale A`, `[r, hidden]`.
+    a: Tensor,
+    /// `B`, `[vocab, r]`.
+    b: Tensor,
+    scale: f64,
 }
 
 impl Head {
     /// The head of a decoder; its weight is cast once a step, not once a chunk.
     #[must_use]
     pub fn new(decoder: &Decoder) -> Self {
+        let compute = decoder.compute;
+        let low = decoder.head_adapter.as_ref().map(|low| {
+            no_grad(|| Low {
+                a: low.scaled(&low.a, compute).detach(),
+                b: cast(&low.b, compute).detach(),
+                scale: low.scale,
+            })
+        });
+        Self { low, ..Self::frozen(decoder) }
+    }
+
+    /// The head below an adapter: the reference's.
+    #[must_use]
+    pub fn frozen(decoder: &Decoder) -> Self {
         Self {
+            low: None,
             weight: decoder.head_in_compute(),
             panels: Default::default(),
             bias: no_grad(|| decoder.head_bias.as_ref().map(|b| cast(b, decoder.compute).detach())),
@@ -126,13 +154,58 @@ impl Head {
         self.compute.tiles(rows, &self.weight.size())
     }
 
-    fn logits(&self, h: &Tensor) -> Tensor {
+    pub(crate) const fn compute(&self) -> Compute {
+        self.compute
+    }
+
+    /// Logits of hidden states in the compute kind.
+    pub(crate) fn logits(&self, h: &Tensor) -> Tensor {
+        let mut logits = self.frozen_logits(h);
+        if let Some(low) = &self.low {
+            let _ = logits.g_add_(&h.linear(&low.a, None::<Tensor>).linear(&low.b, None::<Tensor>));
+        }
+        logits
+    }
+
+    /// [`Self::logits`] without the adapter.
+    pub(crate) fn frozen_logits(&self, h: &Tensor) -> Tensor {
         if !self.tiles(h.size()[0]) {
             return h.linear(&self.weight, self.bias.as_ref());
         }
         let panels = self.panels[0].get_or_init(|| Panels::of_transposed(&self.weight));
         let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(b.shallow_clone()));
         product(&[(&Factor::of(h), panels)], onto, self.compute.kind)
+    }
+
+    /// Gradients that nothing has been added to yet.
+    fn no_gradient(&self, hidden: &Tensor) -> HeadGradient {
+        let trained = self.trains.then_some(&self.weight);
+        let zeros = |t: &Tensor| Tensor::zeros(t.size(), (Kind::Float, self.compute.device));
+        HeadGradient {
+            hidden: hidden.zeros_like(),
+            weight: trained.map(zeros),
+            bias: self.bias.as_ref().filter(|_| self.trains).map(zeros),
+            low: self.low.as_ref().map(|low| [zeros(&low.a), zeros(&low.b)]),
+        }
+    }
+
+    /// Adds what the gradient of a chunk's logits sends to its hidden states `h`, which are `rows` of all, and to what
+    /// trains of the head.
+    pub(crate) fn send_back(&self, d_logits: &Tensor, rows: &Tensor, h: &Tensor, to: &mut HeadGradient) {
+        let mut d_h = self.hidden_gradient(d_logits);
+        if let (Some(low), Some([d_a, d_b])) = (&self.low, &mut to.low) {
+            let d_low = d_logits.matmul(&low.b);
+            let _ = d_h.g_add_(&d_low.matmul(&low.a));
+            let _ = d_a.g_add_(&(d_low.tr().matmul(h).to_kind(Kind::Float) * low.scale));
+            let _ = d_b.g_add_(&d_logits.tr().matmul(&h.linear(&low.a, None::<Tensor>)));
+        }
+        let _ = to.hidden.index_add_(0, rows, &d_h);
+        if let Some(d_weight) = &mut to.weight {
+            let _ = d_weight.g_add_(&d_logits.tr().matmul(h));
+        }
+        if let Some(d_bias) = &mut to.bias {
+            let _ = d_bias.g_add_(&d_logits.sum_dim_intlist(&[0i64][..], false, Kind::Float));
+        }
     }
 
     /// `dlogits W`, f32.
@@ -214,10 +287,7 @@ impl Head {
     fn gradient(&self, hidden: &Tensor, chunks: impl Iterator<Item = Chunk>, d: &[f64]) -> (Vec<f64>, HeadGradient) {
         no_grad(|| {
             let mut logps = Vec::with_capacity(d.len());
-            let mut d_hidden = Tensor::zeros_like(hidden);
-            let mut d_weight =
-                self.trains.then(|| Tensor::zeros(self.weight.size(), (Kind::Float, self.compute.device)));
-            let mut d_bias = self.bias.as_ref().filter(|_| self.trains).map(|b| b.to_kind(Kind::Float).zeros_like());
+            let mut gradient = self.no_gradient(hidden);
             for Chunk { from, n, rows, tokens, h, logits } in chunks {
                 let mut g = d[from..from + n].to_vec();
                 g.resize(tokens.len(), 0.0);
@@ -237,15 +307,9 @@ impl Head {
                     let _ = d_logits.scatter_add_(1, &tokens, &g);
                     cast(&d_logits, self.compute)
                 };
-                let _ = d_hidden.index_add_(0, &rows, &self.hidden_gradient(&d_logits));
-                if let Some(d_weight) = &mut d_weight {
-                    let _ = d_weight.g_add_(&d_logits.tr().matmul(&h));
-                }
-                if let Some(d_bias) = &mut d_bias {
-                    let _ = d_bias.g_add_(&d_logits.sum_dim_intlist(&[0i64][..], false, Kind::Float));
-                }
+                self.send_back(&d_logits, &rows, &h, &mut gradient);
             }
-            (logps, HeadGradient { hidden: d_hidden, weight: d_weight, bias: d_bias })
+            (logps, gradient)
         })
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! 1. [`config`], [`families`]: how a Hugging Face folder's `config.json` and tensor names map onto one decoder.
 //! 2. [`tokenizer`]: text to ids and back.
-//! 3. `weights`, `adapter`, `folder`: safetensors and PEFT folders in and out.
-//! 4. `packing`, `decoder`, `head`: packed sequences through the decoder; log-probs of labels without stored logits.
+//! 3. `weights`, `adapter`, `prefix`, `folder`: safetensors and PEFT folders in and out.
+//! 4. `packing`, `decoder`, `head`: packed sequences through the decoder; log-probs of labels without stored logits;
+//!    `divergence`: how far whole distributions moved from a reference's.
 //! 5. `ranks`: gradients added over processes.
 //! 6. `generate`: batched sampling with a cache of keys and values; `live`: the same for requests that come and go.
 //! 7. [`chat`]: conversations as the model's own template writes them.
@@ -26,6 +27,8 @@ pub mod decoder;
 #[cfg(feature = "torch")]
 pub mod device;
 #[cfg(feature = "torch")]
+pub mod divergence;
+#[cfg(feature = "torch")]
 pub mod folder;
 #[cfg(feature = "torch")]
 pub mod generate;
@@ -46,6 +49,8 @@ pub mod packing;
 #[cfg(feature = "torch")]
 mod phrases;
 #[cfg(feature = "torch")]
+mod prefix;
+#[cfg(feature = "torch")]
 pub mod ranks;
 #[cfg(feature = "torch")]
 mod sampling;
@@ -63,13 +68,14 @@ pub use tokenizer::Tokenizer;
 
 #[cfg(feature = "torch")]
 pub use {
-    adapter::LoraConfig,
+    adapter::{Adapter, LoraConfig},
     decoder::Decoder,
     device::{Compute, DeviceKind, Precision, Products},
     folder::{Model, Stored},
     generate::{Generation, SamplingParams},
     live::Live,
     packing::{Group, Packed},
+    prefix::{CONTROLS, PrefixConfig},
     ranks::{Meeting, Ranks},
     tape::Tape,
 };

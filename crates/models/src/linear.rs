@@ -21,6 +21,13 @@ pub(crate) struct LowRank {
     pub(crate) dropout: f64,
 }
 
+impl LowRank {
+    /// What it adds to its weight, `[out, in]` in f32.
+    pub(crate) fn update(&self) -> Tensor {
+        self.b.matmul(&self.a) * self.scale
+    }
+}
+
 /// A projection's weight `[out, in]`.
 #[derive(Debug)]
 pub(crate) enum Weight {
@@ -139,7 +146,7 @@ pub(crate) struct Back<'a> {
 
 impl LowRank {
     /// One side in the compute kind, with the scale on it: on the smallest of what is multiplied.
-    fn scaled(&self, side: &Tensor, compute: Compute) -> Tensor {
+    pub(crate) fn scaled(&self, side: &Tensor, compute: Compute) -> Tensor {
         if (self.scale - 1.0).abs() > f64::EPSILON { cast(&(side * self.scale), compute) } else { cast(side, compute) }
     }
 }
@@ -296,7 +303,7 @@ impl Linear {
     /// Adds the adapter into the weight, in f32, and drops it.
     pub(crate) fn merge(&mut self) {
         if let Some(lora) = self.adapter.take() {
-            let update = lora.b.matmul(&lora.a) * lora.scale;
+            let update = lora.update();
             let merged = |t: &Tensor| t.to_kind(Kind::Float) + &update;
             self.weight = match &self.weight {
                 Weight::Dense(t) => Weight::Dense(merged(t).to_kind(t.kind()).detach()),

@@ -55,7 +55,7 @@ impl<'a> Live<'a> {
     /// # Errors
     /// [`Error::Unavailable`] where their keys and values are larger than this machine's memory.
     pub fn new(model: &'a Model, slots: usize, context: usize, ends: &[u32]) -> Result<Self> {
-        let (slots, context) = (slots.max(1), context.clamp(2, model.decoder.config.max_positions));
+        let (slots, context) = (slots.max(1), context.clamp(2, model.context()));
         let bytes = Self::bytes(model, slots, context);
         // The system promises what it does not have, and kills whoever takes it.
         let memory = (model.decoder.compute.device == Device::Cpu).then(crate::device::memory).flatten();
@@ -111,7 +111,7 @@ impl<'a> Live<'a> {
             for (name, draw) in samples {
                 self.texts.insert(name, TextStream::new(&params.stop));
                 let random = Random::new(params.seed, 0, draw);
-                let length = prompt.len();
+                let length = self.model.decoder.prefix_tokens() + prompt.len();
                 let params = Arc::clone(&params);
                 let steering = params.has_phrases().then(|| Steering::new(&self.model.tokenizer, &prompt, &params));
                 let row = Row { prompt: name, index: 0, length, tokens: Vec::new(), random, params, steering };

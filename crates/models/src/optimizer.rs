@@ -1,4 +1,7 @@
 //! AdamW with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), on f32 masters.
+//!
+//! Its state may stay in the processor's memory while what trains is on another device: gradients come down, new values go up
+//! (ZeRO-Offload, Ren et al. 2021).
 
 use crate::{
     Error, Result,
@@ -6,7 +9,7 @@ use crate::{
     weights,
 };
 use std::{collections::BTreeMap, path::Path};
-use tch::{Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// Hyper-parameters that do not change during a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,8 +27,33 @@ pub struct AdamWConfig {
 struct Slot {
     name: String,
     parameter: Tensor,
+    /// The parameter in the processor's memory, where the state stays there.
+    master: Option<Tensor>,
     first: Tensor,
     second: Tensor,
+}
+
+impl Slot {
+    fn new((name, parameter): (String, Tensor), offload: bool) -> Self {
+        let master = offload.then(|| parameter.detach().to_device(Device::Cpu).to_kind(Kind::Float).copy());
+        let zeros = || master.as_ref().unwrap_or(&parameter).zeros_like();
+        Self { first: zeros(), second: zeros(), name, master, parameter }
+    }
+
+    fn step(&mut self, step: AdamStep) {
+        let mut grad = self.parameter.grad();
+        if !grad.defined() {
+            return;
+        }
+        let (first, second) = (&mut self.first, &mut self.second);
+        let Some(master) = &mut self.master else {
+            kernels::adam(&mut self.parameter, first, second, &mut grad, step);
+            return;
+        };
+        kernels::adam(master, first, second, &mut grad.to_device(Device::Cpu).to_kind(Kind::Float), step);
+        self.parameter.copy_(master);
+        let _ = grad.zero_();
+    }
 }
 
 /// AdamW over named parameters.
@@ -42,18 +70,10 @@ impl std::fmt::Debug for AdamW {
 }
 
 impl AdamW {
-    /// An optimiser for these parameters, its moments zero.
+    /// An optimiser for these parameters, its moments zero; with `offload` its state stays in the processor's memory.
     #[must_use]
-    pub fn new(parameters: Vec<(String, Tensor)>, config: AdamWConfig) -> Self {
-        let slots = parameters
-            .into_iter()
-            .map(|(name, parameter)| Slot {
-                first: Tensor::zeros_like(&parameter),
-                second: Tensor::zeros_like(&parameter),
-                name,
-                parameter,
-            })
-            .collect();
+    pub fn new(parameters: Vec<(String, Tensor)>, config: AdamWConfig, offload: bool) -> Self {
+        let slots = no_grad(|| parameters.into_iter().map(|parameter| Slot::new(parameter, offload)).collect());
         Self { config, slots, step: 0 }
     }
 
@@ -77,10 +97,6 @@ impl AdamW {
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         no_grad(|| {
             for slot in &mut self.slots {
-                let mut grad = slot.parameter.grad();
-                if !grad.defined() {
-                    continue;
-                }
                 let decays = slot.parameter.dim() > 1;
                 // As PyTorch: sqrt(v) / sqrt(c2) + eps, step size lr / c1.
                 let step = AdamStep {
@@ -91,7 +107,7 @@ impl AdamW {
                     correct: (1.0 - beta2.powi(power)).sqrt(),
                     scale: grad_scale,
                 };
-                kernels::adam(&mut slot.parameter, &mut slot.first, &mut slot.second, &mut grad, step);
+                slot.step(step);
             }
         });
     }
@@ -153,11 +169,53 @@ impl AdamW {
         no_grad(|| {
             for (slot, (parameter, first, second)) in self.slots.iter_mut().zip(fresh) {
                 slot.parameter.copy_(&parameter);
+                if let Some(master) = &mut slot.master {
+                    master.copy_(&parameter);
+                }
                 slot.first.copy_(&first);
                 slot.second.copy_(&second);
             }
         });
         self.step = step;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trained(offload: bool, stop: Option<&Path>) -> Result<Vec<Tensor>> {
+        let cpu = (Kind::Float, Device::Cpu);
+        let parameters: Vec<(String, Tensor)> = [vec![7, 5], vec![9]]
+            .iter()
+            .map(|size| (format!("{size:?}"), Tensor::ones(size, cpu).set_requires_grad(true)))
+            .collect();
+        let mut tensors: Vec<Tensor> = parameters.iter().map(|(_, t)| t.shallow_clone()).collect();
+        let config = AdamWConfig { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1 };
+        let mut optimizer = AdamW::new(parameters, config, offload);
+        for step in 0..6 {
+            if let Some(path) = stop.filter(|_| step == 3) {
+                optimizer.save(path)?;
+                no_grad(|| tensors.iter_mut().for_each(|t| drop(t.zero_())));
+                optimizer.load(path)?;
+            }
+            let loss: Tensor = tensors.iter().map(|t| (t * t * f64::from(step + 1)).sum(Kind::Float)).sum();
+            loss.backward();
+            optimizer.step(0.05, 0.5);
+        }
+        Ok(tensors)
+    }
+
+    /// Where the state stays changes no digit, nor does stopping on the way.
+    #[test]
+    fn offloaded_state_trains_to_the_same_digits() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let plain = trained(false, None)?;
+        assert!(plain.iter().all(|t| t.ne_tensor(&t.ones_like()).all().int64_value(&[]) == 1), "everything moved");
+        for other in [trained(true, None)?, trained(true, Some(&folder.path().join("state.safetensors")))?] {
+            assert!(plain.iter().zip(&other).all(|(a, b)| a.equal(b)));
+        }
         Ok(())
     }
 }

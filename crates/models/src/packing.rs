@@ -1,6 +1,6 @@
 //! Sequences laid end to end without padding; what the sequences of a group share stands there once.
 
-use crate::{Compute, DecoderConfig, Error, Result, kernels};
+use crate::{Compute, Decoder, Error, Result, kernels, prefix::Places};
 use tch::{Device, Kind, Tensor};
 
 /// Sequences that may share a beginning, such as the two sides of a preference pair.
@@ -8,14 +8,26 @@ use tch::{Device, Kind, Tensor};
 pub struct Group {
     /// Whole sequences, beginning included.
     pub sequences: Vec<Vec<u32>>,
+    /// Control whose prefix stands before them, where the decoder has prefixes; `None` leaves it out.
+    pub control: Option<usize>,
 }
 
-/// Where a group's tokens stand in the packed row: the shared beginning, then each sequence's rest.
+impl Group {
+    /// Sequences as the model is used: after the first prefix, where it has any.
+    #[must_use]
+    pub const fn new(sequences: Vec<Vec<u32>>) -> Self {
+        Self { sequences, control: Some(0) }
+    }
+}
+
+/// Where a group's tokens stand in the packed row: a prefix's places, the shared beginning, then each sequence's rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// First row of the group.
     pub start: usize,
-    /// Tokens of the shared beginning.
+    /// Rows of a prefix: no token's, and seen by every token.
+    pub prefix: usize,
+    /// Rows of the prefix and of the shared beginning.
     pub shared: usize,
     /// Tokens of each sequence's rest.
     pub rests: Vec<usize>,
@@ -28,9 +40,10 @@ impl Placed {
         self.shared + self.rests.iter().sum::<usize>()
     }
 
-    /// Row that holds position `t` of sequence `s`.
+    /// Row that holds token `t` of sequence `s`.
     #[must_use]
     pub fn row(&self, s: usize, t: usize) -> usize {
+        let t = self.prefix + t;
         if t < self.shared {
             self.start + t
         } else {
@@ -44,10 +57,12 @@ impl Placed {
 pub struct Packed {
     /// Token ids, `[rows]`, and padding up to [`even`] rows.
     pub ids: Tensor,
-    /// Position of each row in its sequence, like `ids`.
+    /// Position of each row in its sequence, like `ids`; tokens after a prefix are counted from its end on, as PEFT does.
     pub positions: Tensor,
     /// The groups.
     pub groups: Vec<Placed>,
+    /// Rows kept for prefixes.
+    pub(crate) prefixes: Option<Places>,
     /// Additive attention mask `[1, 1, n, n]` of groups with several sequences; `None` is plain causal attention. No
     /// masks at all where our own kernels serve, which see from a row's place what it sees.
     pub(crate) masks: Vec<Option<Tensor>>,
@@ -58,33 +73,38 @@ impl Packed {
     ///
     /// # Errors
     /// [`Error::TokenRange`] for an id that the embedding does not have: libtorch would read past its end.
-    pub fn new(groups: &[Group], config: &DecoderConfig, compute: Compute) -> Result<Self> {
+    /// [`Error::Unavailable`] for a control without a prefix.
+    pub fn new(groups: &[Group], decoder: &Decoder) -> Result<Self> {
         let rows = |g: &Group| g.sequences.iter().map(Vec::len).sum::<usize>();
-        let own = compute.device == Device::Cpu && groups.iter().all(|g| rows(g) <= kernels::SHORT);
-        Self::lay(groups, config, compute, !own)
+        let own = decoder.compute.device == Device::Cpu && groups.iter().all(|g| rows(g) <= kernels::SHORT);
+        Self::lay(groups, decoder, !own)
     }
 
     /// [`Self::new`] for libtorch's attention.
     #[cfg(test)]
-    pub(crate) fn with_masks(groups: &[Group], config: &DecoderConfig, compute: Compute) -> Result<Self> {
-        Self::lay(groups, config, compute, true)
+    pub(crate) fn with_masks(groups: &[Group], decoder: &Decoder) -> Result<Self> {
+        Self::lay(groups, decoder, true)
     }
 
-    fn lay(groups: &[Group], config: &DecoderConfig, compute: Compute, masked: bool) -> Result<Self> {
+    fn lay(groups: &[Group], decoder: &Decoder, masked: bool) -> Result<Self> {
+        let (config, compute) = (&decoder.config, decoder.compute);
         let mut ids: Vec<i64> = Vec::new();
         let mut positions: Vec<i64> = Vec::new();
         let mut placed = Vec::with_capacity(groups.len());
         let mut masks = Vec::with_capacity(groups.len());
         for group in groups {
             let shared = if group.sequences.len() > 1 { common_prefix(&group.sequences) } else { 0 };
+            let prefix = decoder.prefix_before(group)?;
             let start = ids.len();
+            ids.resize(start + prefix, 0);
+            positions.extend(0..prefix as i64);
             let mut push = |from: usize, tokens: &[u32]| -> Result<()> {
                 for (i, &id) in tokens.iter().enumerate() {
                     if i64::from(id) >= config.vocab {
                         return Err(Error::TokenRange { id, vocab: config.vocab });
                     }
                     ids.push(i64::from(id));
-                    positions.push((from + i) as i64);
+                    positions.push((prefix + from + i) as i64);
                 }
                 Ok(())
             };
@@ -94,7 +114,7 @@ impl Packed {
                 push(shared, &sequence[shared..])?;
                 rests.push(sequence.len() - shared);
             }
-            let place = Placed { start, shared, rests };
+            let place = Placed { start, prefix, shared: prefix + shared, rests };
             if masked {
                 let windowed = config.window.is_some_and(|w| w < place.rows());
                 let plain = group.sequences.len() == 1 && !windowed;
@@ -108,6 +128,7 @@ impl Packed {
         Ok(Self {
             ids: Tensor::from_slice(&ids).to_device(compute.device),
             positions: Tensor::from_slice(&positions).to_device(compute.device),
+            prefixes: Places::of(groups, &placed, compute.device),
             groups: placed,
             masks,
         })
@@ -118,10 +139,15 @@ impl Packed {
         self.ids.size()[0] - self.rows() as i64
     }
 
-    /// Rows of the groups: every distinct token once.
-    #[must_use]
-    pub fn rows(&self) -> usize {
+    /// Rows of the groups.
+    pub(crate) fn rows(&self) -> usize {
         self.groups.iter().map(Placed::rows).sum()
+    }
+
+    /// Distinct tokens of the groups: each stands in one row.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.groups.iter().map(|g| g.rows() - g.prefix).sum()
     }
 }
 
@@ -186,17 +212,19 @@ mod tests {
 
     #[test]
     fn rows_follow_shared_then_rests() {
-        let place = Placed { start: 10, shared: 2, rests: vec![3, 1] };
+        let place = Placed { start: 10, prefix: 0, shared: 2, rests: vec![3, 1] };
         assert_eq!(
             [place.row(0, 1), place.row(0, 2), place.row(0, 4), place.row(1, 1), place.row(1, 2)],
             [11, 12, 14, 11, 15]
         );
         assert_eq!(place.rows(), 6);
+        let place = Placed { prefix: 2, shared: 3, ..place };
+        assert_eq!([place.row(0, 0), place.row(0, 1), place.row(1, 1)], [12, 13, 16]);
     }
 
     #[test]
     fn a_window_moves_with_the_position() {
-        let place = Placed { start: 10, shared: 3, rests: vec![3, 1] };
+        let place = Placed { start: 10, prefix: 0, shared: 3, rests: vec![3, 1] };
         let whole = [(0, 1), (0, 2), (0, 3)].map(|r| [r, (0, 0)]);
         assert_eq!(seen(&place, None)[..3], whole);
         assert_eq!(seen(&place, None)[3..], [[(0, 3), (3, 4)], [(0, 3), (3, 5)], [(0, 3), (3, 6)], [(0, 3), (6, 7)]]);

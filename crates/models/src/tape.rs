@@ -109,6 +109,10 @@ impl Decoder {
             if let (Some(bias), Some(d_bias)) = (&self.head_bias, gradient.bias) {
                 accumulate(bias, &d_bias);
             }
+            if let (Some(low), Some([d_a, d_b])) = (&self.head_adapter, gradient.low) {
+                accumulate(&low.a, &d_a);
+                accumulate(&low.b, &d_b);
+            }
             self.descend(packed, tape, &gradient.hidden);
         });
     }
@@ -127,14 +131,14 @@ impl Decoder {
                     if let Some(seed) = seed {
                         tch::manual_seed(seed);
                     }
-                    let mut attend = |[q, k, v]: [Tensor; 3]| self.attend(packed, q, k, v, true);
+                    let mut attend = |qkv: [Tensor; 3]| self.attend_after_prefixes(packed, block, qkv, true, true);
                     self.through(block, stream, &tape.angles, Pass::TRAINING, &mut attend).1
                 }
             };
-            let deeper = i > lowest || self.embedding.requires_grad();
+            let deeper = i > lowest || self.embedding_trains();
             d = self.block_back(packed, block, kept, &mut d_x, &d, &tape.angles, deeper);
         }
-        if !self.embedding.requires_grad() {
+        if !self.embedding_trains() {
             return;
         }
         let add = |table: &Tensor, at: &Tensor, d: &Tensor| {
@@ -145,18 +149,31 @@ impl Decoder {
             }
             let _ = grad.index_add_(0, at, d);
         };
-        if let Some(positions) = &self.positions {
+        if let Some(positions) = self.positions.as_ref().filter(|t| t.requires_grad()) {
             add(positions, &tape.positions, &d_x);
         }
         if (self.config.embedding_scale - 1.0).abs() > f64::EPSILON {
             let _ = d_x.g_mul_scalar_(self.config.embedding_scale);
         }
-        add(&self.embedding, &tape.ids, &d_x);
+        if self.embedding.requires_grad() {
+            add(&self.embedding, &tape.ids, &d_x);
+        }
+        if let Some(low) = &self.embedding_adapter {
+            let d_x = d_x * low.scale;
+            accumulate(&low.b, &d_x.tr().matmul(&low.a.index_select(1, &tape.ids).tr()));
+            let mut d_a = low.a.zeros_like();
+            let _ = d_a.index_add_(1, &tape.ids, &d_x.matmul(&low.b).tr());
+            accumulate(&low.a, &d_a);
+        }
+    }
+
+    fn embedding_trains(&self) -> bool {
+        self.embedding.requires_grad() || self.embedding_adapter.is_some()
     }
 
     /// Number of the first block that something trains in; the embedding lies under block 0.
     fn lowest_that_trains(&self) -> Option<usize> {
-        if self.embedding.requires_grad() {
+        if self.embedding_trains() {
             return Some(0);
         }
         let lowest = self.blocks.iter().position(Block::trains);
@@ -313,7 +330,8 @@ impl Decoder {
     ) -> Vec<(Projection, Tensor)> {
         let (d_a, low) = self.back(block, tape, O, d);
         self.learn(block, tape, O, &tape.attended.out, d, low);
-        let (mut d_q, mut d_k, d_v) = self.attend_back(packed, &tape.attended, &d_a);
+        let (mut d_q, mut d_k, mut d_v) = self.attend_back(packed, &tape.attended, &d_a);
+        Self::learn_prefixes(packed, block, [&mut d_k, &mut d_v], tape.attended.kept_of_prefixes.as_ref());
         if let Some((cos, sin)) = angles {
             (d_q, d_k) = (kernels::rotate(d_q, cos, sin, true), kernels::rotate(d_k, cos, sin, true));
         }

@@ -41,9 +41,9 @@ fn run(family: &str, precision: Precision, products: Products, whole: bool) -> (
     // Two sides that share their beginning, and a sequence of its own: more than 128 rows.
     let ids = |from: u32, n: u32| (0..n).map(move |i| (from + i * 37) % 500);
     let pair = [3, 11].map(|from| ids(5, 40).chain(ids(from, 45)).collect::<Vec<u32>>());
-    let groups = [Group { sequences: pair.to_vec() }, Group { sequences: vec![ids(200, 90).collect()] }];
-    let packed = Packed::new(&groups, &model.decoder.config, model.decoder.compute).unwrap();
-    let rows: Vec<i64> = (0..packed.rows() as i64).collect();
+    let groups = [Group::new(pair.to_vec()), Group::new(vec![ids(200, 90).collect()])];
+    let packed = Packed::new(&groups, &model.decoder).unwrap();
+    let rows: Vec<i64> = (0..packed.tokens() as i64).collect();
     let tokens = rows.iter().map(|r| (r * 13) % 514).collect();
     let labels = Labels { rows, tokens };
     let weights: Vec<f64> = (0..labels.len()).map(|i| (i as f64 * 0.7).sin() / 100.0).collect();

@@ -184,6 +184,9 @@ fn both_kinds_of_endpoint_estimates_budgets_and_refusals() -> Outcome {
     expect(&done, 0, "20 questions")?;
     let estimate: Value = serde_json::from_slice(&done.stdout)?;
     assert_eq!(estimate["most"]["completion-tokens"], 20 * 288);
+    let critics = ["m", "--dry-run", "--critics", "--critic-rounds", "2", "--critic-tool-calls", "1"];
+    // Of each of 20 drafts two rounds of two debates: twice three judgements, a summary and a revision.
+    expect(&eval(&at("dry"), &with(&critics))?, 0, "at most 640 questions more, with 166400 tokens")?;
     assert!(endpoint.count() == 0 && !at("dry").exists(), "nothing is asked, and nothing written");
 
     let err = expect(&eval(&at("poor"), &with(&["m", "--token-budget", "1000"]))?, 2, "the budget is used up")?;

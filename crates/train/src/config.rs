@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use corpus::Template;
-use models::{DeviceKind, LoraConfig, Precision, Products};
+use models::{DeviceKind, LoraConfig, Precision, PrefixConfig, Products};
 use objectives::Objective;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -125,9 +125,22 @@ pub enum Adapter {
         #[serde(default)]
         rslora: bool,
     },
+    /// Keys and values before every text, on a frozen model (prefix tuning).
+    Prefix {
+        /// Virtual tokens; published for SVEN: 5 (350M), 8 (2B), 12 (6B).
+        #[serde(default = "eight")]
+        tokens: i64,
+        /// Dropout on them.
+        #[serde(default)]
+        dropout: f64,
+    },
     /// Every weight.
     #[default]
     None,
+}
+
+const fn eight() -> i64 {
+    8
 }
 
 const fn sixteen() -> i64 {
@@ -161,17 +174,20 @@ impl<'de> Deserialize<'de> for Targets {
 }
 
 impl Adapter {
-    /// Settings of a low-rank adapter, if that is what trains.
+    /// What trains beside a frozen model, if anything does; prefixes for so many controls.
     #[must_use]
-    pub fn lora(&self) -> Option<LoraConfig> {
+    pub fn settings(&self, controls: usize) -> Option<models::Adapter> {
         match self {
-            Self::Lora { r, alpha, dropout, targets, rslora } => Some(LoraConfig {
+            Self::Lora { r, alpha, dropout, targets, rslora } => Some(models::Adapter::Lora(LoraConfig {
                 r: *r,
                 alpha: *alpha,
                 dropout: *dropout,
                 targets: targets.0.clone(),
                 rslora: *rslora,
-            }),
+            })),
+            Self::Prefix { tokens, dropout } => {
+                Some(models::Adapter::Prefix(PrefixConfig { tokens: *tokens, controls, dropout: *dropout }))
+            }
             Self::None => None,
         }
     }
@@ -305,6 +321,9 @@ pub struct DeviceConfig {
     pub kind: Device,
     /// Keeps the input of every block alone and runs blocks again on the way back: less memory, a third more products.
     pub recompute: bool,
+    /// Keeps the optimiser's moments in the processor's memory while what trains is on a GPU: half of what a trained value
+    /// takes there, for a journey of every gradient. The processor itself gains nothing.
+    pub offload_optimizer: bool,
     /// How exact products of f32 are.
     pub matmul_precision: MatmulPrecision,
 }
@@ -387,6 +406,13 @@ impl Default for EvaluationConfig {
 }
 
 impl Config {
+    /// What trains beside a frozen model, if anything does.
+    #[must_use]
+    pub fn adapter(&self) -> Option<models::Adapter> {
+        let controls = if self.objective.needs().controls { models::CONTROLS.len() } else { 1 };
+        self.model.adapter.settings(controls)
+    }
+
     /// Reads a file, applies `--set key=VALUE` overrides, and checks everything that can be checked before a model is
     /// loaded. Relative paths of the file are relative to its folder; those of overrides to the working directory.
     ///
@@ -448,24 +474,28 @@ impl Config {
                 return Err(format!("{key} is {value}, expected at most {most}"));
             }
         }
-        if self.model.dtype == Dtype::Nf4 && self.model.adapter.lora().is_none() {
+        if self.model.dtype == Dtype::Nf4 && self.model.adapter == Adapter::None {
             return Err("model.dtype = \"nf4\" keeps the weights frozen: it needs an adapter (kind = \"lora\")".into());
         }
         if self.data.train.is_empty() {
             return Err("data.train names no file".into());
         }
         if self.model.init_adapter.is_some() && self.model.adapter == Adapter::None {
-            return Err("model.init-adapter needs model.adapter of kind \"lora\"".into());
+            return Err("model.init-adapter needs model.adapter of kind \"lora\" or \"prefix\"".into());
         }
         if self.evaluation.every > 0 && self.data.eval.is_empty() {
             return Err("evaluation.every needs data.eval".into());
         }
-        let needs = self.objective.needs();
-        if needs.controls || needs.kl {
+        let (needs, name) = (self.objective.needs(), self.objective.name());
+        if needs.controls && !matches!(self.model.adapter, Adapter::Prefix { .. }) {
             return Err(format!(
-                "objective.kind = {:?} needs {}, which training does not offer: use safecoder without kl-weight, or lpo",
-                self.objective.name(),
-                if needs.controls { "prefix adapters" } else { "a KL term" }
+                "objective.kind = {name:?} compares a text under two controls: it needs model.adapter = {{ kind = \"prefix\" }}"
+            ));
+        }
+        if needs.kl && self.model.adapter == Adapter::None {
+            return Err(format!(
+                "objective.kl-weight of {name:?} holds the model to the frozen one below an adapter: give model.adapter of \
+                 kind \"lora\" or \"prefix\", or kl-weight = 0"
             ));
         }
         self.objective.check().map_err(|e| format!("objective: {e}"))
@@ -590,7 +620,8 @@ steps = 4
         assert_eq!(config.model.path, Path::new("elsewhere"));
         assert!(config.output.is_absolute() && config.output.ends_with("out"));
         assert_eq!((config.optim.steps, config.seed, config.data.train.len()), (Some(7), 3, 2));
-        assert_eq!(config.model.adapter.lora().map(|l| (l.r, l.scale())), Some((16, 2.0)));
+        let Some(models::Adapter::Lora(lora)) = config.adapter() else { return Err("no adapter".into()) };
+        assert_eq!((lora.r, lora.scale()), (16, 2.0));
         Ok(())
     }
 
@@ -608,6 +639,12 @@ steps = 4
             ("format = 1", "format = 2", "format is 2"),
             ("[optim]", "[optim", "line 12"),
             ("[data]", "[data]\nmax-tokens = \"x\"", "invalid type"),
+            ("kind = \"lpo\"\ncompat = \"code\"", "kind = \"sven\"", "needs model.adapter = { kind = \"prefix\" }"),
+            (
+                "adapter = { kind = \"lora\", targets = \"all-linear\" }\n[data]\ntrain = [\"a.jsonl\"]\n[objective]\nkind = \"lpo\"\ncompat = \"code\"",
+                "[data]\ntrain = [\"a.jsonl\"]\n[objective]\nkind = \"safecoder\"\nkl-weight = 0.1",
+                "frozen one below an adapter",
+            ),
         ];
         for (from, to, expect) in cases {
             let said = read(&GOOD.replace(from, to), &[]).err().unwrap_or_default();

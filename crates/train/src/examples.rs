@@ -4,12 +4,13 @@ use crate::{
     Config, Error, Result,
     config::{Oversample, OversampleKey},
 };
-use corpus::{Shown, Template, masks, rows::Row, split::mix};
+use corpus::{Shown, Template, mask_rows, masks, rows::Row, split::mix};
 use lexicon::Pair;
 use models::{Chat, Tokenizer, chat::Message};
 use objectives::{Compat, Objective, Side};
 use std::{
     collections::BTreeMap,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -285,6 +286,14 @@ impl Maker<'_> {
         }
         let (mut chosen, mut rejected) = self.sides(pair)?;
         match &self.config.objective {
+            Objective::Sven(_) => {
+                for (side, sequence) in [(Side::Secure, chosen), (Side::Insecure, rejected)] {
+                    if self.focused_and_whole(pair, &sequence, accounts) {
+                        examples.push(Example::Single { id: pair.id.clone(), sequence, side });
+                    }
+                }
+                return Ok(());
+            }
             Objective::SafeCoder(_) => {
                 for (side, mut sequence) in [(Side::Secure, chosen), (Side::Insecure, rejected)] {
                     self.add_safecoder(pair, side, &mut sequence, examples, accounts);
@@ -322,6 +331,19 @@ impl Maker<'_> {
         }
     }
 
+    /// Whether a side has a changed token and fits: a mask is never cut.
+    fn focused_and_whole(&self, pair: &Pair, sequence: &Sequence, accounts: &mut Accounts) -> bool {
+        let reason = if !sequence.focused() {
+            "side without changed token"
+        } else if sequence.ids.len() > self.config.data.max_tokens {
+            "side longer than data.max-tokens"
+        } else {
+            return true;
+        };
+        accounts.drop(reason, &pair.id);
+        false
+    }
+
     /// A side is used when it fits, has a masked and an unmasked token; it ends after its last masked token.
     fn add_safecoder(
         &self,
@@ -331,14 +353,10 @@ impl Maker<'_> {
         examples: &mut Vec<Example>,
         accounts: &mut Accounts,
     ) {
-        let Some(last) = sequence.focus.iter().rposition(|&f| f > 0.0) else {
-            accounts.drop("side without changed token", &pair.id);
-            return;
-        };
-        if sequence.ids.len() > self.config.data.max_tokens {
-            accounts.drop("side longer than data.max-tokens", &pair.id);
+        if !self.focused_and_whole(pair, sequence, accounts) {
             return;
         }
+        let last = sequence.focus.iter().rposition(|&f| f > 0.0).unwrap_or(0);
         let plain = sequence.focus.iter().zip(&sequence.response).any(|(&f, &r)| f == 0.0 && r > 0.0);
         if !plain {
             accounts.drop("side changed everywhere", &pair.id);
@@ -370,14 +388,21 @@ impl Maker<'_> {
             let shown = template.show(pair, code);
             self.frame.as_ref().map_or_else(|| Ok(shown.clone()), |frame| frame.around(shown.clone()))
         };
-        let (mut chosen, code_c) = self.sequence(&show(&pair.secure)?)?;
-        let (mut rejected, code_r) = self.sequence(&show(&pair.insecure)?)?;
+        let (shown_c, shown_r) = (show(&pair.secure)?, show(&pair.insecure)?);
+        let (mut chosen, code_c) = self.sequence(&shown_c)?;
+        let (mut rejected, code_r) = self.sequence(&shown_r)?;
         if !self.config.objective.needs().focus {
+            return Ok((chosen, rejected));
+        }
+        if matches!(self.config.objective, Objective::Sven(_)) {
+            let changes = mask_rows::mixture(pair);
+            self.focus_on(&changes.added, &shown_c, code_c.end, &mut chosen)?;
+            self.focus_on(&changes.deleted, &shown_r, code_r.end, &mut rejected)?;
             return Ok((chosen, rejected));
         }
         let most = self.config.data.max_tokens;
         // The published LPO code compares whole truncated sequences; everything else compares the code alone.
-        let range = |s: &Sequence, code: &std::ops::Range<usize>| {
+        let range = |s: &Sequence, code: &Range<usize>| {
             if whole { 0..s.ids.len().min(most) } else { code.clone() }
         };
         let (range_c, range_r) = (range(&chosen, &code_c), range(&rejected, &code_r));
@@ -391,8 +416,20 @@ impl Maker<'_> {
         Ok((chosen, rejected))
     }
 
+    /// Marks the tokens that overlap spans of the code, whose last token stands before `end`.
+    fn focus_on(&self, spans: &[Range<usize>], shown: &Shown, end: usize, sequence: &mut Sequence) -> Result<()> {
+        let lead = if shown.joined { shown.lead.as_str() } else { "" };
+        let spans: Vec<_> = spans.iter().map(|span| span.start + lead.len()..span.end + lead.len()).collect();
+        let encoded = self.tokenizer.encode_with_offsets(&format!("{lead}{}", shown.code))?;
+        let mask = masks::spans_to_tokens(&spans, &encoded.offsets);
+        for (slot, m) in sequence.focus[..end].iter_mut().rev().zip(mask.into_iter().rev()) {
+            *slot = f64::from(m);
+        }
+        Ok(())
+    }
+
     /// A side's tokens, and where its code stands among them.
-    fn sequence(&self, shown: &Shown) -> Result<(Sequence, std::ops::Range<usize>)> {
+    fn sequence(&self, shown: &Shown) -> Result<(Sequence, Range<usize>)> {
         let t = self.tokenizer;
         let mut ids = t.encode_start(&shown.prompt)?;
         let given = ids.len();

@@ -3,7 +3,7 @@
 //! 1. [`config`]: the training configuration, unknown keys refused.
 //! 2. [`examples`]: rows become token sequences with response and focus; what is cut or dropped is counted.
 //! 3. [`batches`]: which examples a step sees, a function of seed and step alone.
-//! 4. [`step`]: log-probs, objective, gradient.
+//! 4. `layout`, [`step`]: examples as the decoder takes them; log-probs, objective, gradient.
 //! 5. [`run`]: the loop: optimiser, schedule, checkpoints, evaluation, metrics.
 //!
 //! Invariants: no objective's formula and no tensor operation stands here. A run that is killed and resumed takes the
@@ -13,6 +13,7 @@ pub mod batches;
 pub mod checkpoint;
 pub mod config;
 pub mod examples;
+mod layout;
 pub mod metrics;
 pub mod run;
 pub mod step;

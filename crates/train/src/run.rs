@@ -10,8 +10,7 @@ use crate::{
     step::{self, Reference, Sums},
 };
 use models::{
-    Compute, Model, Ranks, Stored,
-    decoder::Pass,
+    Adapter, Compute, Model, Ranks, Stored,
     optimizer::{AdamW, AdamWConfig},
 };
 use std::{
@@ -83,17 +82,9 @@ pub fn run(
     };
     model.decoder.recompute = config.device.recompute;
     for folder in &config.model.merge_adapters {
-        model.decoder.attach_folder(folder, Some(0.0))?;
-        model.decoder.merge_adapter();
+        model.decoder.merge_folder(folder)?;
     }
-    match (config.model.adapter.lora(), &config.model.init_adapter) {
-        (Some(lora), Some(folder)) => {
-            let dropout = lora.dropout;
-            model.decoder.attach_folder(folder, Some(dropout))?;
-        }
-        (Some(lora), None) => model.decoder.attach_new(lora, config.seed)?,
-        (None, _) => model.decoder.train_all(),
-    }
+    adapt(config, &mut model)?;
     let (train, accounts) = examples::load("data.train", &config.data.train, config, &model.tokenizer)?;
     let held_out = if config.data.eval.is_empty() {
         Vec::new()
@@ -105,7 +96,7 @@ pub fn run(
     let steps = config.optim.steps.unwrap_or_else(|| order.steps(config.optim.epochs.unwrap_or(1.0)));
     let o = &config.optim;
     let settings = AdamWConfig { beta1: o.beta1, beta2: o.beta2, eps: o.eps, weight_decay: o.weight_decay };
-    let mut optimizer = AdamW::new(model.decoder.trainable(), settings);
+    let mut optimizer = AdamW::new(model.decoder.trainable(), settings, config.device.offload_optimizer);
     // Nobody has found the folder wanting: from here on it is written.
     ranks.wait()?;
     let _claim = ranks.writes().then(|| checkpoint::claim(&config.output)).transpose()?;
@@ -218,7 +209,7 @@ pub fn run(
         let folder = config.output.join("best");
         observer.says(&format!("lowest held-out loss {best:.4}: its weights are in {}", folder.display()));
     }
-    let folder = config.output.join(if model.decoder.lora().is_some() { "adapter" } else { "model" });
+    let folder = config.output.join(if model.decoder.adapter().is_some() { "adapter" } else { "model" });
     if ranks.writes() {
         deliver(config, &model, &folder)?;
     }
@@ -234,6 +225,30 @@ impl Observer for Silent {
     fn begins(&mut self, _: &Facts) {}
     fn stepped(&mut self, _: &StepMetrics) {}
     fn says(&mut self, _: &str) {}
+}
+
+/// Puts what trains on the model.
+fn adapt(config: &Config, model: &mut Model) -> Result<()> {
+    let (Some(wanted), Some(folder)) = (config.adapter(), &config.model.init_adapter) else {
+        match config.adapter() {
+            Some(adapter) => model.decoder.attach_new(adapter, config.seed)?,
+            None => model.decoder.train_all(),
+        }
+        return Ok(());
+    };
+    let dropout = match &wanted {
+        Adapter::Lora(lora) => lora.dropout,
+        Adapter::Prefix(prefix) => prefix.dropout,
+    };
+    model.decoder.attach_folder(folder, Some(dropout))?;
+    let fits = match (&wanted, model.decoder.adapter()) {
+        (Adapter::Lora(_), Some(Adapter::Lora(_))) => true,
+        (Adapter::Prefix(wanted), Some(Adapter::Prefix(found))) => wanted.controls <= found.controls,
+        _ => false,
+    };
+    let message =
+        "model.init-adapter holds another kind of adapter than model.adapter, or fewer controls than the objective";
+    if fits { Ok(()) } else { Err(Error::Config { path: folder.display().to_string(), message: message.into() }) }
 }
 
 /// Refuses a run that would end by overwriting what it started from.
@@ -255,7 +270,7 @@ fn check_output(config: &Config) -> Result<()> {
 
 /// Writes what is trained: an adapter's folder, or a whole model's.
 fn deliver(config: &Config, model: &Model, folder: &Path) -> Result<()> {
-    if model.decoder.lora().is_some() {
+    if model.decoder.adapter().is_some() {
         model.decoder.save_adapter(folder, &config.model.path.display().to_string())?;
         return Ok(());
     }
@@ -296,7 +311,7 @@ fn references(config: &Config, model: &Model, ranks: &Ranks, examples: &[Example
     let own: Vec<usize> = mine(ranks, examples.len()).collect();
     let chosen: Vec<&Example> = own.iter().map(|&i| &examples[i]).collect();
     for part in step::split(&chosen, config.optim.micro_tokens) {
-        let computed = step::reference(&model.decoder, &chosen[part.clone()], Pass::REFERENCE)?;
+        let computed = step::reference(&model.decoder, &chosen[part.clone()])?;
         for (&i, reference) in own[part].iter().zip(computed) {
             out[i] = reference;
         }

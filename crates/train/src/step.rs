@@ -1,50 +1,14 @@
 //! One step: log-probs of the labels the objective looks at, the objective itself, and its gradient back.
 
-use crate::{Error, Example, Result, Sequence, StepMetrics};
-use models::{
-    Decoder, Group, Packed, Ranks,
-    decoder::Pass,
-    head::{Head, Labels},
-    packing::Placed,
+use crate::{
+    Error, Example, Result, Sequence, StepMetrics,
+    layout::{Before, Layout},
 };
-use objectives::{Metrics, Objective, Scored};
-use std::collections::HashMap;
+use models::{Decoder, Ranks, Tensor, decoder::Pass, divergence::Compared, head::Head};
+use objectives::{Kl, Metrics, Objective, Scored};
 
 /// Reference log-probs of an example's sequences, one a token from position 1 on.
 pub type Reference = Vec<Vec<f64>>;
-
-/// Where each sequence's predicted tokens stand among the labels asked of the head.
-struct Asked {
-    labels: Labels,
-    /// Label of every position from 1 on, for every sequence; `None` where the objective does not look.
-    index: Vec<Vec<Option<usize>>>,
-}
-
-/// Collects the labels of a packed batch; a label that two sequences share is asked once.
-fn ask(sequences: &[(usize, usize, &Sequence)], placed: &[Placed]) -> Asked {
-    let mut seen: HashMap<(usize, u32), usize> = HashMap::new();
-    let mut labels = Labels::default();
-    let mut index = Vec::with_capacity(sequences.len());
-    for &(group, place, sequence) in sequences {
-        let mut positions = Vec::with_capacity(sequence.ids.len().saturating_sub(1));
-        for t in 1..sequence.ids.len() {
-            if sequence.response[t] == 0.0 {
-                positions.push(None);
-                continue;
-            }
-            let row = placed[group].row(place, t - 1);
-            let token = sequence.ids[t];
-            let at = *seen.entry((row, token)).or_insert_with(|| {
-                labels.rows.push(row as i64);
-                labels.tokens.push(i64::from(token));
-                labels.rows.len() - 1
-            });
-            positions.push(Some(at));
-        }
-        index.push(positions);
-    }
-    Asked { labels, index }
-}
 
 /// Examples of a step, split so that each part stays below `most` packed tokens.
 pub fn split(examples: &[&Example], most: usize) -> Vec<std::ops::Range<usize>> {
@@ -146,102 +110,142 @@ pub fn part(
     learn: bool,
     sums: &mut Sums,
 ) -> Result<()> {
-    let groups: Vec<Group> =
-        examples.iter().map(|e| Group { sequences: e.sequences().iter().map(|s| s.ids.clone()).collect() }).collect();
-    let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
-    let sequences: Vec<(usize, usize, &Sequence)> = examples
-        .iter()
-        .enumerate()
-        .flat_map(|(g, e)| e.sequences().into_iter().enumerate().map(move |(s, seq)| (g, s, seq)))
-        .collect();
-    let asked = ask(&sequences, &packed.groups);
-    sums.tokens += examples.iter().map(|e| e.tokens()).sum::<usize>();
-    sums.unique += packed.rows();
+    let needs = objective.needs();
+    let laid = Layout::of(decoder, examples, if needs.controls { Before::Both } else { Before::First })?;
+    sums.tokens += laid.entries.iter().map(|e| e.sequence.ids.len()).sum::<usize>();
+    sums.unique += laid.packed.tokens();
+    let frozen = if needs.kl { Some(Frozen::of(decoder, examples, &laid)?) } else { None };
+    let part = Part { objective, examples, shares, references, laid: &laid };
 
     let head = Head::new(decoder);
+    let labels = &laid.labels;
+    let moved = |hidden: &Tensor| frozen.as_ref().map(|f| head.divergences(&f.beside(hidden)));
     if !learn {
-        let logp = head.log_probs(&decoder.forward(&packed, Pass::INFERENCE), &asked.labels);
-        judge(objective, examples, shares, references, &asked, &logp, sums)?;
+        let hidden = decoder.forward(&laid.packed, Pass::INFERENCE);
+        part.judge(&head.log_probs(&hidden, labels), moved(&hidden).as_deref(), sums)?;
         return Ok(());
     }
-    let tape = decoder.record(&packed);
+    let tape = decoder.record(&laid.packed);
     let gradient = if matches!(objective, Objective::Sft(_)) {
         // The derivative of likelihood does not depend on the log-probs: one pass over the head gives both.
-        let mut d = vec![0.0; asked.labels.len()];
-        for (positions, (g, _, sequence)) in asked.index.iter().zip(&sequences) {
-            let n: f64 = sequence.response.iter().skip(1).sum();
+        let mut d = vec![0.0; labels.len()];
+        for (positions, entry) in laid.index.iter().zip(&laid.entries) {
+            let n: f64 = entry.sequence.response.iter().skip(1).sum();
             for at in positions.iter().flatten() {
-                d[*at] -= shares[*g] / n;
+                d[*at] -= shares[entry.example] / n;
             }
         }
-        let (logp, gradient) = head.fused(&tape.hidden, &asked.labels, &d);
-        judge(objective, examples, shares, references, &asked, &logp, sums)?;
+        let (logp, gradient) = head.fused(&tape.hidden, labels, &d);
+        part.judge(&logp, None, sums)?;
         gradient
     } else {
-        let (logp, kept) = head.log_probs_keeping(&tape.hidden, &asked.labels);
-        let d = judge(objective, examples, shares, references, &asked, &logp, sums)?;
-        head.backward(&tape.hidden, &asked.labels, &d, kept)
+        let (logp, kept) = head.log_probs_keeping(&tape.hidden, labels);
+        let d = part.judge(&logp, moved(&tape.hidden).as_deref(), sums)?;
+        let mut gradient = head.backward(&tape.hidden, labels, &d.logp, kept);
+        if let Some(frozen) = &frozen {
+            head.divergence_backward(&frozen.beside(&tape.hidden), &d.kl, &mut gradient);
+        }
+        gradient
     };
-    decoder.backward(&packed, tape, gradient);
+    decoder.backward(&laid.packed, tape, gradient);
     Ok(())
 }
 
-/// Losses of the examples, added up, and `dLoss/dlogp` of every label.
-fn judge(
-    objective: &Objective,
-    examples: &[&Example],
-    shares: &[f64],
-    references: &[Option<&Reference>],
-    asked: &Asked,
-    logp: &[f64],
-    sums: &mut Sums,
-) -> Result<Vec<f64>> {
-    let mut d = vec![0.0; asked.labels.len()];
-    let mut spread = |positions: &[Option<usize>], share: f64, gradient: &[f64]| {
-        for (at, g) in positions.iter().zip(gradient) {
-            if let Some(at) = at {
-                d[*at] += share * g;
-            }
-        }
-    };
-    let mut next = 0;
-    for (i, example) in examples.iter().enumerate() {
-        let gather = |positions: &[Option<usize>]| -> Vec<f64> {
-            // Positions nobody asked for take no part in any objective: their response flag is 0.
-            positions.iter().map(|p| p.map_or(0.0, |at| logp[at])).collect()
-        };
-        let refused = |source| Error::Objective { id: example.id().to_owned(), source };
-        let reference = references.get(i).copied().flatten();
-        match example {
-            Example::Pair { chosen, rejected, .. } => {
-                let (at_c, at_r) = (&asked.index[next], &asked.index[next + 1]);
-                next += 2;
-                let (logp_c, logp_r) = (gather(at_c), gather(at_r));
-                let loss = objective
-                    .pair(
-                        scored(chosen, &logp_c, reference.map(|r| r[0].as_slice())),
-                        scored(rejected, &logp_r, reference.map(|r| r[1].as_slice())),
-                    )
-                    .map_err(refused)?;
-                sums.loss += shares[i] * loss.loss;
-                sums.add(&loss.metrics);
-                spread(at_c, shares[i], &loss.d_chosen);
-                spread(at_r, shares[i], &loss.d_rejected);
-            }
-            Example::Single { sequence, side, .. } => {
-                let at = &asked.index[next];
-                next += 1;
-                let logp = gather(at);
-                let loss = objective
-                    .single(scored(sequence, &logp, reference.map(|r| r[0].as_slice())), *side)
-                    .map_err(refused)?;
-                sums.loss += shares[i] * loss.loss;
-                sums.add(&loss.metrics);
-                spread(at, shares[i], &loss.d);
-            }
-        }
+/// What the frozen model below the adapter makes of the same examples.
+struct Frozen {
+    hidden: Tensor,
+    /// For every label its row, and the frozen model's.
+    rows: Vec<(i64, i64)>,
+}
+
+impl Frozen {
+    fn of(decoder: &Decoder, examples: &[&Example], laid: &Layout) -> Result<Self> {
+        let below = Layout::of(decoder, examples, Before::Nothing)?;
+        Ok(Self { hidden: decoder.forward(&below.packed, Pass::REFERENCE), rows: laid.beside(&below) })
     }
-    Ok(d)
+
+    fn beside<'a>(&'a self, hidden: &'a Tensor) -> Compared<'a> {
+        Compared { hidden, reference: &self.hidden, rows: &self.rows }
+    }
+}
+
+/// Derivatives of a part's loss, a value a label.
+struct Derivatives {
+    /// By the log-prob.
+    logp: Vec<f64>,
+    /// By the divergence from the frozen model.
+    kl: Vec<f64>,
+}
+
+/// What the losses of a part are made of, but for what the model says.
+struct Part<'a> {
+    objective: &'a Objective,
+    examples: &'a [&'a Example],
+    shares: &'a [f64],
+    references: &'a [Option<&'a Reference>],
+    laid: &'a Layout<'a>,
+}
+
+impl Part<'_> {
+    /// Losses of the examples, added up, and their derivatives; `kl` is a divergence a label.
+    fn judge(&self, logp: &[f64], kl: Option<&[f64]>, sums: &mut Sums) -> Result<Derivatives> {
+        let n = self.laid.labels.len();
+        let mut out = Derivatives { logp: vec![0.0; n], kl: vec![0.0; n] };
+        // Positions nobody asked for take no part in any objective: their response flag is 0.
+        let gather = |positions: &[Option<usize>], of: &[f64]| -> Vec<f64> {
+            positions.iter().map(|p| p.map_or(0.0, |at| of[at])).collect()
+        };
+        let spread = |d: &mut [f64], positions: &[Option<usize>], share: f64, gradient: &[f64]| {
+            for (at, g) in positions.iter().zip(gradient) {
+                if let Some(at) = at {
+                    d[*at] += share * g;
+                }
+            }
+        };
+        let controls = self.objective.needs().controls;
+        let mut entries = self.laid.index.iter().zip(&self.laid.entries);
+        for (i, example) in self.examples.iter().enumerate() {
+            let refused = |source| Error::Objective { id: example.id().to_owned(), source };
+            let reference = |s: usize| self.references.get(i).copied().flatten().map(|r| r[s].as_slice());
+            let single = match example {
+                Example::Single { side, .. } if !controls => Some(*side),
+                _ => None,
+            };
+            let Some((at, one)) = entries.next() else { break };
+            let (logp_one, kl_one) = (gather(at, logp), kl.map(|kl| gather(at, kl)));
+            if let Some(side) = single {
+                let loss = self
+                    .objective
+                    .single_with_kl(scored(one.sequence, &logp_one, reference(0)), side, kl_one.as_deref())
+                    .map_err(refused)?;
+                sums.loss += self.shares[i] * loss.loss;
+                sums.add(&loss.metrics);
+                spread(&mut out.logp, at, self.shares[i], &loss.d);
+                spread(&mut out.kl, at, self.shares[i], &loss.d_kl);
+                continue;
+            }
+            let Some((at_other, other)) = entries.next() else { break };
+            let (logp_other, kl_other) = (gather(at_other, logp), kl.map(|kl| gather(at_other, kl)));
+            let kl = kl_one.as_deref().zip(kl_other.as_deref()).map(|(chosen, rejected)| Kl { chosen, rejected });
+            // The two sequences of a pair, or the one of a sample under its own control and under the other.
+            let second = usize::from(!controls);
+            let loss = self
+                .objective
+                .pair_with_kl(
+                    scored(one.sequence, &logp_one, reference(0)),
+                    scored(other.sequence, &logp_other, reference(second)),
+                    kl,
+                )
+                .map_err(refused)?;
+            sums.loss += self.shares[i] * loss.loss;
+            sums.add(&loss.metrics);
+            spread(&mut out.logp, at, self.shares[i], &loss.d_chosen);
+            spread(&mut out.logp, at_other, self.shares[i], &loss.d_rejected);
+            spread(&mut out.kl, at, self.shares[i], &loss.d_kl_chosen);
+            spread(&mut out.kl, at_other, self.shares[i], &loss.d_kl_rejected);
+        }
+        Ok(out)
+    }
 }
 
 fn scored<'a>(sequence: &'a Sequence, logp: &'a [f64], reference: Option<&'a [f64]>) -> Scored<'a> {
@@ -252,21 +256,16 @@ fn scored<'a>(sequence: &'a Sequence, logp: &'a [f64], reference: Option<&'a [f6
 ///
 /// # Errors
 /// See [`part`].
-pub fn reference(decoder: &Decoder, examples: &[&Example], pass: Pass) -> Result<Vec<Reference>> {
-    let groups: Vec<Group> =
-        examples.iter().map(|e| Group { sequences: e.sequences().iter().map(|s| s.ids.clone()).collect() }).collect();
-    let packed = Packed::new(&groups, &decoder.config, decoder.compute)?;
-    let sequences: Vec<(usize, usize, &Sequence)> = examples
-        .iter()
-        .enumerate()
-        .flat_map(|(g, e)| e.sequences().into_iter().enumerate().map(move |(s, seq)| (g, s, seq)))
-        .collect();
-    let asked = ask(&sequences, &packed.groups);
-    let hidden = decoder.forward(&packed, pass);
-    let logp = Head::new(decoder).log_probs(&hidden, &asked.labels);
+pub fn reference(decoder: &Decoder, examples: &[&Example]) -> Result<Vec<Reference>> {
+    let laid = Layout::of(decoder, examples, Before::Nothing)?;
+    let hidden = decoder.forward(&laid.packed, Pass::REFERENCE);
+    let logp = Head::frozen(decoder).log_probs(&hidden, &laid.labels);
     let mut out: Vec<Reference> = vec![Vec::new(); examples.len()];
-    for ((g, _, _), positions) in sequences.iter().zip(&asked.index) {
-        out[*g].push(positions.iter().map(|p| p.map_or(0.0, |at| logp[at])).collect());
+    for (entry, positions) in laid.entries.iter().zip(&laid.index) {
+        out[entry.example].push(positions.iter().map(|p| p.map_or(0.0, |at| logp[at])).collect());
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use super::{
     by_kind,
     stored::{LANES, Rows, Stored, exp, sum, widest},
     threads,
+    tile_attention::{self, Backward},
 };
 use crate::packing::{Placed, Seen, seen};
 use tch::{Device, Kind, Tensor};
@@ -55,8 +56,17 @@ pub(crate) fn attention(
     let out = Tensor::zeros([n, heads * dim], (q.kind(), Device::Cpu));
     let normaliser = Tensor::empty([n, heads], (Kind::Float, Device::Cpu));
     let [q, k, v] = [q, k, v].map(Tensor::contiguous);
-    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], &out, &normaliser, groups, window));
+    let (tiled, others) = divided(groups, &q);
+    if !tiled.is_empty() {
+        tile_attention::forward([&q, &k, &v], &out, &normaliser, &tiled, window);
+    }
+    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], &out, &normaliser, &others, window));
     (out, normaliser)
+}
+
+/// Groups whose heads go to the processor's tiles, and the others.
+fn divided(groups: &[Placed], q: &Tensor) -> (Vec<Placed>, Vec<Placed>) {
+    groups.iter().cloned().partition(|place| tile_attention::serves(place, q))
 }
 
 #[expect(unsafe_code, reason = "every head of every group is taken once")]
@@ -113,7 +123,14 @@ pub(crate) fn attention_backward(
 ) -> [Tensor; 3] {
     let tensors = [q, k, v, out, d_out].map(Tensor::contiguous);
     let gradients = [q, k, v].map(|t| Tensor::zeros(t.size(), (t.kind(), Device::Cpu)));
-    by_kind!(q.kind(), T => backward::<T>(&tensors, normaliser, &gradients, groups, window));
+    let (tiled, others) = divided(groups, q);
+    if !tiled.is_empty() {
+        let [q, k, v, out, d_out] = &tensors;
+        let [d_q, d_k, d_v] = &gradients;
+        let of = Backward { inputs: [q, k, v], out, d_out, normaliser, gradients: [d_q, d_k, d_v] };
+        tile_attention::backward(&of, &tiled, window);
+    }
+    by_kind!(q.kind(), T => backward::<T>(&tensors, normaliser, &gradients, &others, window));
     gradients
 }
 

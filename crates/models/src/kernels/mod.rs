@@ -15,6 +15,8 @@ mod rotary;
 mod softmax;
 mod stored;
 mod threads;
+mod tile_attention;
+mod tile_blocks;
 mod tiles;
 mod update;
 

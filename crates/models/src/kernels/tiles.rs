@@ -135,8 +135,18 @@ impl Sums {
     }
 }
 
+/// `sums = left right`, or added to them: `left` is `[m, k]`, `right` `[k / 2][n][2]`, `sums` `[m, n]`, all without gaps.
+#[expect(unsafe_code, reason = "the call into the shim")]
+pub(super) fn tile_product([m, n, k]: [usize; 3], left: *const Bf16, right: *const Bf16, sums: &mut [f32], add: bool) {
+    assert!(sums.len() >= m * n, "room for the sums");
+    let [m, n, k] = [m, n, k].map(|x| x as i64);
+    // SAFETY: callers hand over the sides' memory, alive and of these shapes; the sums are theirs alone.
+    let done = unsafe { rampart_tiles_product(m, n, k, k, n, n, c_int::from(add), left, right, sums.as_mut_ptr()) };
+    assert!(done != 0, "libtorch refused a product that it made before");
+}
+
 /// Gives the tiles back when a task ends.
-struct Tiles;
+pub(super) struct Tiles;
 
 impl Drop for Tiles {
     #[expect(unsafe_code, reason = "the call into the shim")]

@@ -2,12 +2,13 @@
 
     python make.py [FAMILY ..]        with torch, transformers and peft installed
 
-What a folder holds: the checkpoint as transformers saves it, `adapter/` as PEFT saves it, `gradients.safetensors` of the
-adapter and `full-gradients.safetensors` of every weight for `sum(weights * log p)`, and `golden.json` with the rest.
+What a folder holds: the checkpoint as transformers saves it, `adapter/` and `prefix/` as PEFT saves them, their gradients
+in `gradients.safetensors` and `prefix-gradients.safetensors`, `full-gradients.safetensors` of every weight, all for
+`sum(weights * log p)`, and `golden.json` with the rest.
 """
 import json, pathlib, sys
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PrefixTuningConfig, get_peft_model
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -105,6 +106,60 @@ def make(name):
               open(out / "golden.json", "w"))
 
 
+def without_path(adapter):
+    """An adapter's folder says nothing of the machine it was made on."""
+    (adapter / "README.md").unlink()
+    config = json.load(open(adapter / "adapter_config.json"))
+    json.dump(config | {"base_model_name_or_path": None}, open(adapter / "adapter_config.json", "w"), indent=2)
+
+
+def prefix(name):
+    """A prefix on the saved checkpoint: PEFT counts positions from its end on."""
+    out = HERE / name
+    model = t.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+    facts = json.load(open(out / "golden.json"))
+    ids, weights = torch.tensor([facts["ids"]]), torch.tensor(facts["weights"])
+    torch.manual_seed(1)
+    tuned = get_peft_model(model, PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")).eval()
+    table = tuned.prompt_encoder.default.embedding.weight
+    table.data = 0.5 * torch.randn_like(table)
+    tuned.save_pretrained(out / "prefix")
+    without_path(out / "prefix")
+    logp = torch.log_softmax(tuned(ids).logits[0, :-1].float(), -1).gather(1, ids[0, 1:, None]).squeeze(1)
+    (weights * logp).sum().backward()
+    save_file({"prompt_embeddings": table.grad.contiguous()}, out / "prefix-gradients.safetensors")
+    facts["prefix-logp"] = [round(float(v), 7) for v in logp]
+    json.dump(facts, open(out / "golden.json", "w"))
+
+
+def tables(name):
+    """Adapters of the embedding and of a head of its own, beside one projection."""
+    out = HERE / name
+    model = t.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+    # GPT-NeoX's head has another name on disk than in memory, and PEFT writes the latter.
+    if model.config.tie_word_embeddings or name == "gpt_neox":
+        return
+    facts = json.load(open(out / "golden.json"))
+    ids, weights = torch.tensor([facts["ids"]]), torch.tensor(facts["weights"])
+    embedding = next(n for n, m in model.named_modules() if m is model.get_input_embeddings()).rsplit(".")[-1]
+    torch.manual_seed(2)
+    targets = [embedding, "lm_head", FAMILIES[name][2][0]]
+    tuned = get_peft_model(model, LoraConfig(r=2, lora_alpha=8, target_modules=targets, task_type="CAUSAL_LM")).eval()
+    for n, p in tuned.named_parameters():
+        if "lora_" in n:
+            p.data = 0.2 * torch.randn_like(p)
+    tuned.save_pretrained(out / "tables", save_embedding_layers=False)
+    without_path(out / "tables")
+    logp = torch.log_softmax(tuned(ids).logits[0, :-1].float(), -1).gather(1, ids[0, 1:, None]).squeeze(1)
+    (weights * logp).sum().backward()
+    grads = {n.replace(".default", ""): p.grad.contiguous() for n, p in tuned.named_parameters() if p.grad is not None}
+    save_file(grads, out / "tables-gradients.safetensors")
+    facts["tables-logp"] = [round(float(v), 7) for v in logp]
+    json.dump(facts, open(out / "golden.json", "w"))
+
+
 for name in sys.argv[1:] or FAMILIES:
     make(name)
+    prefix(name)
+    tables(name)
     print(name)

@@ -105,6 +105,23 @@ pub(crate) struct Critics {
 }
 
 impl Options {
+    /// For a dry run: what a debate of so many drafts asks beside them at most, where answers have so many tokens.
+    pub(crate) fn at_most(&self, drafts: usize, answer_tokens: usize) -> Option<String> {
+        if !self.critics {
+            return None;
+        }
+        // A round debates the draft, and what running its revision shows. In a debate each critic judges after its tools,
+        // and once more where it said nothing; then come a summary and a revision.
+        let judgements = 2 * (self.critic_tool_calls as usize + 2);
+        let debates = drafts.saturating_mul(2 * self.critic_rounds as usize);
+        let questions = debates.saturating_mul(judgements + 2);
+        let tokens = debates.saturating_mul((judgements + 1) * self.critic_tokens + answer_tokens);
+        Some(format!(
+            "the drafts alone; debating them asks at most {questions} questions more, with {tokens} tokens of answers, and far \
+             fewer where critics are content"
+        ))
+    }
+
     /// What a run's record says of its critics: another word is another run.
     pub(crate) fn described(&self) -> Result<Option<String>> {
         if !self.critics {

@@ -88,8 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         let compute = Compute::choose(DeviceKind::Auto, Precision::Auto)?;
         let mut model = Model::load(folder, compute)?;
         if let Some(adapter) = adapter {
-            model.decoder.attach_folder(adapter, Some(0.0))?;
-            model.decoder.merge_adapter();
+            model.decoder.wear(adapter)?;
         }
         let evaluation = suites.evaluate(name, &model, template, &judge, out)?;
         terminal::say(&evaluation.headline());

@@ -129,6 +129,9 @@ fn from_endpoint(args: &Args, url: &str, prompts: &[Prompt]) -> Result<()> {
     };
     let asks: Vec<Ask> = prompts.iter().flat_map(|p| (0..args.samples).map(move |i| ask(p, i))).collect();
     if args.endpoint.dry_run {
+        if let Some(said) = args.critics.at_most(asks.len(), parameters.max_tokens) {
+            terminal::say(&said);
+        }
         return endpoint::print_estimate(&endpoint, &asks);
     }
     if let Some(critics) = open_critics(args, &budget)? {
@@ -243,8 +246,7 @@ fn from_model(args: &Args, prompts: &[Prompt]) -> Result<()> {
     let compute = Compute::choose(DeviceKind::Auto, args.dtype)?;
     let mut model = Model::load(&args.model, compute)?;
     if let Some(adapter) = &args.adapter {
-        model.decoder.attach_folder(adapter, Some(0.0))?;
-        model.decoder.merge_adapter();
+        model.decoder.wear(adapter)?;
     }
     if let Some(critics) = open_critics(args, &args.endpoint.budget()?)? {
         let mut parameters = args.sampling.parameters(args.stop.clone())?;

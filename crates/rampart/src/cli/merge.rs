@@ -32,8 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     // Merging is exact arithmetic on the weights: always in f32.
     let mut model = Model::load(&args.model, Compute::choose(DeviceKind::Cpu, Precision::F32)?)?;
     for adapter in &args.adapter {
-        model.decoder.attach_folder(adapter, Some(0.0))?;
-        model.decoder.merge_adapter();
+        model.decoder.merge_folder(adapter)?;
     }
     model.save(&args.out, if args.dtype == "bf16" { Stored::Bf16 } else { Stored::F32 })?;
     terminal::answer(args.out.display())?;

@@ -111,8 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     };
     let mut model = Model::load(&args.model, Compute::choose(DeviceKind::Auto, args.dtype)?)?;
     for adapter in &args.adapter {
-        model.decoder.attach_folder(adapter, Some(0.0))?;
-        model.decoder.merge_adapter();
+        model.decoder.wear(adapter)?;
     }
     let limits = Limits {
         body: args.max_body,

@@ -41,6 +41,9 @@ impl Run<'_> {
         adapter: "{ kind = \"lora\", r = 4, alpha = 8, dropout = 0.1, targets = \"all-linear\" }",
         ..Self::SFT
     };
+    /// Two prefixes, held to the frozen model, with dropout.
+    pub(crate) const SVEN: Self =
+        Run { objective: "kind = \"sven\"", adapter: "{ kind = \"prefix\", tokens = 3, dropout = 0.1 }", ..Self::SFT };
     /// Preferences against a frozen reference that the trained weights leave behind.
     pub(crate) const DPO: Self = Run { objective: "kind = \"dpo\"", ..Self::SFT };
 }

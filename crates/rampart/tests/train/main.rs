@@ -11,5 +11,6 @@ mod bench;
 mod full_disk;
 mod hostile;
 mod memory;
+mod prefixes;
 mod ranks;
 mod resume;

@@ -35,6 +35,11 @@ fn lpo_with_an_adapter_goes_on_after_kill_9() -> Outcome {
 }
 
 #[test]
+fn sven_with_two_prefixes_goes_on_after_kill_9() -> Outcome {
+    check_kill(Run::SVEN)
+}
+
+#[test]
 fn dpo_keeps_its_reference_after_kill_9() -> Outcome {
     check_kill(Run::DPO)
 }

@@ -151,3 +151,32 @@ fn every_family_and_template_has_one_beginning_and_one_end() -> Outcome {
     assert_eq!(families, 12);
     Ok(())
 }
+
+/// SVEN's samples from its own data: each side with a changed token that fits whole (methods.md, section 4).
+#[test]
+fn svens_data_makes_the_published_samples() -> Outcome {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    if !shared.join("sven/train").is_dir() {
+        eprintln!("skipped: ../shared/data/sven is not here");
+        return Ok(());
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(shared.join("sven/train"))?.map(|e| Ok(e?.path())).collect::<std::io::Result<_>>()?;
+    files.sort();
+    let folder = tempfile::tempdir()?;
+    let tokenizer = shared.join("codegen-tokenizer");
+    let toml = folder.path().join("c.toml");
+    fs::write(
+        &toml,
+        format!(
+            "format = 1\noutput = \"out\"\n[model]\npath = {tokenizer:?}\nadapter = {{ kind = \"prefix\" }}\n[data]\n\
+             train = {files:?}\ntemplate = \"code\"\n[objective]\nkind = \"sven\"\n[optim]\nlearning-rate = 1e-2\nbatch = 2\nsteps = 1\n"
+        ),
+    )?;
+    let config = Config::read(&toml, &[])?;
+    let (examples, accounts) = load("data.train", &config.data.train, &config, &Tokenizer::load(&tokenizer)?)?;
+    let of = |wanted| examples.iter().filter(|e| matches!(e, Example::Single { side, .. } if *side == wanted)).count();
+    // Published are 544 and 492: of those, one secure side's only change is empty, and two insecure ones equal their fixes.
+    assert_eq!((of(Side::Secure), of(Side::Insecure)), (543, 490), "{}", accounts.summary());
+    Ok(())
+}

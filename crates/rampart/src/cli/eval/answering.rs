@@ -93,8 +93,9 @@ impl Answering<'_> {
         let asks: Vec<_> =
             self.prompts.iter().flat_map(|p| (0..remote.samples).map(|i| remote.ask(&p.prompt, i))).collect();
         terminal::say(&format!("{}: {}", subject.name, subject.writer()));
-        if self.args.critics.critics {
-            terminal::say("the drafts alone; what critics ask depends on what is said");
+        let tokens = record.sampling.as_ref().map_or(0, |s| s.max_new_tokens);
+        if let Some(said) = self.args.critics.at_most(asks.len(), tokens) {
+            terminal::say(&said);
         }
         endpoint::print_estimate(&remote.endpoint, &asks)
     }

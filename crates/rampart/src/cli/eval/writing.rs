@@ -165,8 +165,7 @@ pub(crate) mod local {
     pub(crate) fn load(folder: &Path, adapters: &[std::path::PathBuf]) -> Result<Model> {
         let mut model = Model::load(folder, Compute::choose(DeviceKind::Auto, Precision::Auto)?)?;
         for adapter in adapters {
-            model.decoder.attach_folder(adapter, Some(0.0))?;
-            model.decoder.merge_adapter();
+            model.decoder.wear(adapter)?;
         }
         Ok(model)
     }

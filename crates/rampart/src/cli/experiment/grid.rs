@@ -78,8 +78,18 @@ pub(crate) struct Stage {
     objective: &'static str,
     /// Pairs.
     pub(crate) data: Data,
-    /// Whether likelihood alone is trained.
-    likelihood: bool,
+    training: Training,
+}
+
+/// What a stage moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Training {
+    /// Likelihood, of all weights of a small model and of an adapter of a large one.
+    Likelihood,
+    /// What is preferred, by an adapter.
+    Preference,
+    /// Prefixes of two controls.
+    Prefixes,
 }
 
 impl Stage {
@@ -103,11 +113,16 @@ pub(crate) struct Cell {
 }
 
 const fn likelihood(name: &'static str, data: Data) -> Stage {
-    Stage { name, objective: "kind = \"sft\"", data, likelihood: true }
+    Stage { name, objective: "kind = \"sft\"", data, training: Training::Likelihood }
 }
 
 const fn preference(name: &'static str, objective: &'static str, data: Data) -> Stage {
-    Stage { name, objective, data, likelihood: false }
+    Stage { name, objective, data, training: Training::Preference }
+}
+
+/// SVEN's prefixes on the base model, which goes on being asked as one.
+const fn prefixes() -> Stage {
+    Stage { name: "sven", objective: "kind = \"sven\"", data: Data::Silent, training: Training::Prefixes }
 }
 
 /// The LPO paper's settings for LPO; alpha 0.5 is what moves models/tiny (`rampart demo`), 0.05 the paper's.
@@ -129,6 +144,7 @@ pub(crate) fn cells(experiment: Experiment) -> Vec<Cell> {
                 template: "safecoder",
                 ..cell("safecoder", vec![preference("safecoder", "kind = \"safecoder\"", Data::Silent)])
             },
+            Cell { template: "completion", ..cell("sven", vec![prefixes()]) },
             cell("sft", vec![sft()]),
             cell("dpo", vec![sft(), preference("dpo", "kind = \"dpo\"\nbeta = 0.1", Data::Whole)]),
             cell("simpo", vec![sft(), preference("simpo", "kind = \"simpo\"\nbeta = 10.0\ngamma = 5.4", Data::Whole)]),
@@ -179,36 +195,46 @@ pub(crate) fn config(
 ) -> String {
     let quoted = |p: &Path| toml::Value::from(p.display().to_string()).to_string();
     let lora = "{ kind = \"lora\", r = 16, alpha = 32, dropout = 0.0, targets = \"all-linear\" }";
-    let (adapter, rate, length, template) = match (recipe, stage.likelihood) {
-        (Recipe::Tiny, true) => ("{ kind = \"none\" }", "3e-4", "steps = 60".to_owned(), "comment"),
-        (Recipe::Tiny, false) => (lora, "2e-4", "steps = 30".to_owned(), "comment"),
-        (Recipe::Paper, true) => (lora, "1e-4", "epochs = 2.0".to_owned(), "disco"),
-        (Recipe::Paper, false) => (lora, "1e-5", "epochs = 1.0".to_owned(), "disco"),
+    // SVEN's prefixes as published for a model of 2B: five epochs of two at a time.
+    let prefix = "{ kind = \"prefix\", tokens = 8, dropout = 0.1 }";
+    let (adapter, rate, length, template) = match (recipe, stage.training) {
+        (Recipe::Tiny, Training::Likelihood) => ("{ kind = \"none\" }", "3e-4", "steps = 180".to_owned(), "comment"),
+        (Recipe::Tiny, Training::Preference) => (lora, "2e-4", "steps = 80".to_owned(), "comment"),
+        (Recipe::Tiny, Training::Prefixes) => (prefix, "1e-2", "steps = 180".to_owned(), "docstring"),
+        (Recipe::Paper, Training::Likelihood) => (lora, "1e-4", "epochs = 2.0".to_owned(), "disco"),
+        (Recipe::Paper, Training::Preference) => (lora, "1e-5", "epochs = 1.0".to_owned(), "disco"),
+        (Recipe::Paper, Training::Prefixes) => (prefix, "1e-2", "epochs = 5.0".to_owned(), "code"),
     };
     let length = match steps {
-        Some((sft, preference)) => format!("steps = {}", if stage.likelihood { sft } else { preference }),
+        Some((_, preference)) if stage.training == Training::Preference => format!("steps = {preference}"),
+        Some((sft, _)) => format!("steps = {sft}"),
         None => length,
     };
     // A thought that is not trained is not to be asked for either: SafeCoder's form has none.
-    let template = match (stage.data, recipe) {
-        (Data::Silent, Recipe::Tiny) => "docstring",
-        (Data::Silent, Recipe::Paper) => "safecoder",
+    let template = match (stage.data, recipe, stage.training) {
+        (Data::Silent, Recipe::Tiny, _) => "docstring",
+        (Data::Silent, Recipe::Paper, Training::Likelihood | Training::Preference) => "safecoder",
         _ => template,
     };
     // The tiny model keeps ordinary coding by its own answers to ordinary tasks, as in the demo.
-    let replay = if recipe == Recipe::Tiny && stage.likelihood {
+    let replay = if recipe == Recipe::Tiny && stage.training == Training::Likelihood {
         data.parent().map(|p| format!(", {}", quoted(&p.join("replay.jsonl")))).unwrap_or_default()
     } else {
         String::new()
     };
-    let (tokens, batch, alpha) = if recipe == Recipe::Tiny { (512, 16, "0.5") } else { (1024, 32, "0.05") };
+    let (tokens, batch, alpha) = match (recipe, stage.training) {
+        (Recipe::Tiny, _) => (512, 16, "0.5"),
+        (Recipe::Paper, Training::Prefixes) => (1024, 2, "0.05"),
+        (Recipe::Paper, _) => (1024, 32, "0.05"),
+    };
+    let decay = if stage.training == Training::Prefixes { "weight-decay = 0.01\n" } else { "" };
     let objective = stage.objective.replace("@ALPHA@", alpha);
     let data = quoted(data);
     let model = quoted(model);
     format!(
         "format = 1\noutput = \"{name}\"\nseed = {seed}\n[model]\npath = {model}\nadapter = {adapter}\n[data]\n\
          train = [{data}{replay}]\ntemplate = \"{template}\"\nmax-tokens = {tokens}\n[objective]\n{objective}\n[optim]\n\
-         learning-rate = {rate}\nschedule = \"cosine\"\nwarmup-ratio = 0.05\nclip-norm = 1.0\nbatch = {batch}\n{length}\n",
+         learning-rate = {rate}\nschedule = \"cosine\"\nwarmup-ratio = 0.05\nclip-norm = 1.0\n{decay}batch = {batch}\n{length}\n",
         name = stage.name
     )
 }

@@ -147,7 +147,7 @@ pub(super) fn table(args: &Args, rows: &[Row]) -> String {
         );
     }
     if args.experiment == Experiment::Table1 {
-        out.push_str("\nSVEN's prefixes are not among the rows: training has no prefix adapter yet.\n");
+        out.push_str("\nSVEN's row is the base model behind the secure prefix, asked as the base is.\n");
     }
     out
 }

@@ -35,7 +35,8 @@ pub(super) fn github(report: &ScanReport, out: &mut dyn Write) -> io::Result<()>
             Severity::Medium => "warning",
             Severity::Low => "notice",
         };
-        let (path, title) = (property(&f.path), property(&format!("{}/{} {}", f.analyzer, f.rule, weaknesses(f))));
+        let (path, title) =
+            (property(&f.path), property(&format!("{}/{} {}", visible(&f.analyzer), visible(&f.rule), weaknesses(f))));
         let (start, end) = (f.start, f.end);
         // Columns are allowed on one line only.
         let columns = if start.line == end.line {

@@ -78,12 +78,20 @@ impl Client {
     }
 
     fn open(&mut self, text: &str) -> Outcome {
-        let file = json!({ "uri": URI, "languageId": "python", "version": 1, "text": text });
+        self.open_as(URI, "python", text)
+    }
+
+    fn open_as(&mut self, uri: &str, language: &str, text: &str) -> Outcome {
+        let file = json!({ "uri": uri, "languageId": language, "version": 1, "text": text });
         self.tell("textDocument/didOpen", &json!({ "textDocument": file }))
     }
 
     fn change(&mut self, version: u64, changes: &Value) -> Outcome {
-        let file = json!({ "uri": URI, "version": version });
+        self.change_as(URI, version, changes)
+    }
+
+    fn change_as(&mut self, uri: &str, version: u64, changes: &Value) -> Outcome {
+        let file = json!({ "uri": uri, "version": version });
         self.tell("textDocument/didChange", &json!({ "textDocument": file, "contentChanges": changes }))
     }
 
@@ -190,5 +198,138 @@ fn a_client_that_asks_is_not_told() -> Outcome {
     assert_eq!(answer["result"]["items"], json!([]));
     let absent = client.ask("textDocument/diagnostic", &json!({ "textDocument": { "uri": "file:///b.py" } }))?;
     assert_eq!(absent["result"]["items"], json!([]));
+    client.end()
+}
+
+/// A file of a language: its address, what the client calls the language, its text, and where the first finding is.
+struct Case {
+    uri: &'static str,
+    language: &'static str,
+    text: &'static str,
+    rule: &'static str,
+    line: u64,
+    columns: (u64, u64),
+}
+
+/// Each weak on one line, with letters before it that count two units or more.
+const OTHERS: &[Case] = &[
+    Case {
+        uri: "file:///a.js",
+        language: "javascript",
+        text: "const { exec } = require('child_process');\n\nfunction ping(host) {\n  /* é𝒳 */ exec('ping ' + host);\n}\n",
+        rule: "command-injection",
+        line: 3,
+        columns: (12, 32),
+    },
+    Case {
+        uri: "file:///a.tsx",
+        language: "typescriptreact",
+        text: "export const Page = (props: { html: string }) => {\n  return <div dangerouslySetInnerHTML={{ __html: props.html }} />;\n};\n",
+        rule: "marked-safe",
+        line: 1,
+        columns: (14, 62),
+    },
+    Case {
+        uri: "file:///a.go",
+        language: "go",
+        text: "package main\n\nimport \"crypto/tls\"\n\nvar settings = tls.Config{InsecureSkipVerify: true}\n",
+        rule: "certificate-unchecked",
+        line: 4,
+        columns: (26, 50),
+    },
+    Case {
+        uri: "file:///A.java",
+        language: "java",
+        text: "import java.sql.*;\n\nclass A {\n  ResultSet find(Statement s, String name) throws SQLException {\n    return s.executeQuery(\"SELECT a FROM t WHERE n = '\" + name + \"'\");\n  }\n}\n",
+        rule: "sql-string-building",
+        line: 4,
+        columns: (11, 69),
+    },
+    Case {
+        uri: "file:///a.rb",
+        language: "ruby",
+        text: "def ping(host)\n  system(\"ping #{host}\")\nend\n",
+        rule: "command-injection",
+        line: 1,
+        columns: (2, 24),
+    },
+    Case {
+        uri: "file:///a.c",
+        language: "c",
+        text: "#include <stdio.h>\n\nint read_name(char *name) {\n  return gets(name) != NULL;\n}\n",
+        rule: "dangerous-function",
+        line: 3,
+        columns: (9, 19),
+    },
+    // A buffer that has no file yet has the language that the client says.
+    Case {
+        uri: "untitled:Untitled-1",
+        language: "cpp",
+        text: "#include <cstring>\n\nvoid copy(const char *name) {\n  char room[8];\n  strcpy(room, name);\n}\n",
+        rule: "unbounded-copy",
+        line: 4,
+        columns: (2, 20),
+    },
+];
+
+#[test]
+fn other_languages_have_sessions_as_python_has() -> Outcome {
+    let (mut client, _) = Client::start(&json!({}))?;
+    for Case { uri, language, text, rule, line, columns } in OTHERS {
+        client.open_as(uri, language, text)?;
+        let message = client.receive()?;
+        let found = message["params"]["diagnostics"].as_array().ok_or("diagnostics")?;
+        let first = found.iter().find(|d| d["code"] == *rule).ok_or_else(|| format!("{uri}: {message}"))?;
+        let range = json!({ "start": at(*line, columns.0), "end": at(*line, columns.1) });
+        assert_eq!(first["range"], range, "{uri}: {message}");
+
+        let place = at(*line, columns.0 + 1);
+        let hover = client.ask("textDocument/hover", &json!({ "textDocument": { "uri": uri }, "position": place }))?;
+        let shown = hover["result"]["contents"]["value"].as_str().unwrap_or_default().to_owned();
+        for part in [rule, "CWE-", "Instead:", "rampart explain"] {
+            assert!(shown.contains(part), "{uri}: {part} is missing: {shown}");
+        }
+        // A lesson's code is Python: it is not offered for another language.
+        assert!(!shown.contains("```python"), "{uri}: {shown}");
+
+        let context = json!({ "diagnostics": [] });
+        let asked =
+            json!({ "textDocument": { "uri": uri }, "range": { "start": place, "end": place }, "context": context });
+        let actions = client.ask("textDocument/codeAction", &asked)?;
+        let title = format!("Ignore {rule} on this line");
+        let actions = actions["result"].as_array().ok_or("actions")?;
+        let ignore = actions.iter().find(|a| a["title"] == title).ok_or_else(|| format!("{uri}: {actions:?}"))?;
+        let edit = &ignore["edit"]["changes"][*uri][0];
+        let sign = if *language == "ruby" { "#" } else { "//" };
+        assert_eq!(edit["newText"], format!("  {sign} rampart: ignore[{rule}]"), "{uri}");
+        client.change_as(uri, 2, &json!([{ "range": edit["range"], "text": edit["newText"] }]))?;
+        let left = client.published()?;
+        assert!(!left.contains(&format!("{line}:{rule}")), "{uri}: {left:?}");
+
+        // A half-written buffer is not the end of the session.
+        client.change_as(uri, 3, &json!([{ "range": edit["range"], "text": " (" }]))?;
+        client.published()?;
+        client.change_as(uri, 4, &json!([{ "text": text }]))?;
+        assert!(client.published()?.contains(&format!("{line}:{rule}")), "{uri}");
+        client.tell("textDocument/didClose", &json!({ "textDocument": { "uri": uri } }))?;
+        assert!(client.published()?.is_empty());
+    }
+    client.end()
+}
+
+/// An assistant's suggestion is judged alone in other languages too.
+#[test]
+fn a_suggestion_in_another_language_is_judged_first() -> Outcome {
+    let (mut client, _) = Client::start(&json!({}))?;
+    let uri = "file:///b.js";
+    client.open_as(uri, "javascript", "function run(text) {\n  \n  return eval(text);\n}\n")?;
+    let whole = client.published()?;
+    assert_eq!(whole.len(), 1, "{whole:?}");
+    let suggestion = "const hash = crypto.createHash('md5');\n  hash.update(password);\n  log(hash);";
+    client.change_as(uri, 2, &json!([{ "range": { "start": at(1, 2), "end": at(1, 2) }, "text": suggestion }]))?;
+    let alone = client.published()?;
+    assert!(!alone.is_empty() && alone.iter().all(|f| !f.contains("code-injection")), "{alone:?}");
+    let both = client.published()?;
+    assert!(both.len() > alone.len() && both.iter().any(|f| f == "4:code-injection"), "{both:?}");
     client.end()
 }

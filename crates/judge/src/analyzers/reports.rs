@@ -62,7 +62,8 @@ pub fn producer(text: &str) -> String {
     let log: Option<serde_json::Value> = serde_json::from_str(text).ok();
     let name =
         log.as_ref().and_then(|l| l["runs"][0]["tool"]["driver"]["name"].as_str()).unwrap_or(super::codeql::NAME);
-    name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
+    let plain = |c: char| !c.is_control();
+    name.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-").chars().filter(|c| plain(*c)).collect()
 }
 
 /// Findings in a report: SARIF where it begins as JSON does, else CodeQL's table. `analyzer` is whom they are said to be from.
@@ -97,7 +98,7 @@ pub(super) fn rows(text: &str) -> Result<Vec<(Finding, usize)>, String> {
         let title = field(0);
         let start = Position { line: number(5)?, column: number(6)? };
         // The last column is part of the place.
-        let end = Position { line: number(7)?, column: number(8)? + 1 };
+        let end = Position { line: number(7)?, column: number(8)?.saturating_add(1) };
         let lines = 1 + row.iter().map(|f| f.matches('\n').count()).sum::<usize>();
         let finding = Finding {
             format: lexicon::FORMAT,

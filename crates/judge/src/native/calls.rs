@@ -2,57 +2,13 @@
 
 use super::{
     engine::Engine,
+    library::{Library, library, opaque_method, sanitizer},
     names,
     rule::Call,
-    value::{Clean, Literal, Taint, Value, clean, taint},
+    value::{Literal, Roots, Taint, Value, clean, taint},
 };
 use ruff_python_ast::Expr;
 use ruff_text_size::TextRange;
-use std::rc::Rc;
-
-/// Functions after which a value is harmless in some contexts, by the last part of their name.
-const SANITIZERS: &[(&[&str], Clean)] = &[
-    (&["escape_filter_chars", "filter_format", "escape_dn_chars", "escape_rdn"], clean::LDAP),
-    (&["escape_string", "quote_ident", "quote_name", "escape_like", "Identifier", "adapt"], clean::SQL),
-    (
-        &["format_html", "format_html_join", "conditional_escape", "bleach", "strip_tags", "Markup", "escapejs"],
-        clean::HTML,
-    ),
-    (&["secure_filename", "safe_join", "basename", "get_valid_filename", "sanitize_filename"], clean::PATH),
-    (&["quote_plus", "urlencode", "urlquote"], clean::URL | clean::HTML | clean::CRLF | clean::ARG),
-    (&["url_for", "reverse"], clean::LISTED),
-    (&["jsonify", "htmlsafe_json_dumps"], clean::HTML | clean::CRLF),
-    (&["literal_eval"], clean::CODE),
-    (
-        &[
-            "hexdigest",
-            "digest",
-            "hex",
-            "sha256",
-            "sha512",
-            "md5",
-            "sha1",
-            "blake2b",
-            "scrypt",
-            "pbkdf2_hmac",
-            "hashpw",
-            "generate_password_hash",
-            "make_password",
-            "encrypt",
-            "hash",
-            "fernet",
-            "mask",
-            "redact",
-            "anonymize",
-            "checksum",
-        ],
-        clean::EVERYTHING & !clean::VERIFIED,
-    ),
-    (&["min"], clean::LIMIT),
-    (&["lower", "upper", "casefold", "normcase"], clean::CASE),
-    (&["splitlines"], clean::CRLF),
-    (&["translate"], clean::LISTED & !clean::PATH),
-];
 
 /// Words in the name of a function of the project's own that say what it does to its argument.
 const CLEANING: &[&str] = &[
@@ -83,42 +39,6 @@ const CLEANING: &[&str] = &[
 /// Words in the name of a function of the project's own that say that its result holds what it was given.
 const PASSING: &[&str] = &["decode", "parse", "loads", "load", "deserialize", "unpack", "extract", "unquote", "read"];
 
-/// Methods whose result has nothing to do with who chose the object.
-const OPAQUE_METHODS: &[&str] = &[
-    "execute",
-    "executemany",
-    "cursor",
-    "fetchone",
-    "fetchall",
-    "fetchmany",
-    "commit",
-    "connect",
-    "scalar",
-    "first",
-    "isalnum",
-    "isdigit",
-    "startswith",
-    "endswith",
-    "exists",
-    "is_file",
-    "is_dir",
-    "count",
-    "index",
-    "find",
-    "save",
-    "write",
-    "append",
-    "add",
-    "remove",
-    "update",
-    "close",
-    "bit_length",
-    "tell",
-    "mkdir",
-    "send",
-    "sendall",
-];
-
 impl<'a> Engine<'a> {
     /// Value of a call's result.
     pub(super) fn call_value(&mut self, call: &Call<'a>) -> Value<'a> {
@@ -128,185 +48,141 @@ impl<'a> Engine<'a> {
     fn result(&mut self, call: &Call<'a>) -> Value<'a> {
         let mut all = Value::constant();
         call.values().for_each(|v| all.absorb(v));
-        let path: &str = &call.path;
+        let path = call.path;
         let name = call.name;
         let tainted = |source: Taint| Value::tainted(source, call.range);
 
+        let module = path.bytes().position(|b| b == b'.').map_or("", |dot| &path[..dot]);
         // Fresh, harmless and unpredictable, or bounded by construction.
-        if path.starts_with("secrets.")
-            || matches!(path, "os.urandom" | "uuid.uuid4" | "os.getpid" | "os.getcwd" | "Fernet.generate_key")
-            || path.starts_with("tempfile.")
-        {
+        if matches!(module, "secrets" | "tempfile") {
             return Value { loose: clean::LISTED, ..Value::default() };
         }
-        match path {
-            "input" | "raw_input" | "getpass.getpass" => return tainted(taint::INPUT),
-            "os.environ.get" | "os.getenv" => return tainted(taint::ENV),
-            "traceback.format_exc" | "traceback.format_exception" | "traceback.format_tb" => {
+        match library(path) {
+            Some(Library::Fresh) => return Value { loose: clean::LISTED, ..Value::default() },
+            Some(Library::Input) => return tainted(taint::INPUT),
+            Some(Library::Environment) => return tainted(taint::ENV),
+            Some(Library::Trace) => {
+                self.errors = true;
                 return tainted(taint::TRACE);
             }
-            "sys.exc_info" => return tainted(taint::ERROR),
-            "time.time" | "time.time_ns" | "datetime.datetime.now" | "datetime.datetime.utcnow" => {
+            Some(Library::Error) => {
+                self.errors = true;
+                return tainted(taint::ERROR);
+            }
+            Some(Library::Clock) => {
                 return Value { loose: clean::LISTED, clean: clean::LISTED, ..tainted(taint::CLOCK) };
             }
-            "int" | "float" | "bool" | "ord" | "abs" | "round" | "hash" | "id" | "complex" | "Decimal" => {
+            Some(Library::Number) => {
                 all.cleanse(clean::NUMBER | clean::CONVERTED);
                 return all;
             }
             // Translation leaves the text what it is.
-            "_"
-            | "gettext"
-            | "ugettext"
-            | "gettext_lazy"
-            | "ugettext_lazy"
-            | "gettext_noop"
-            | "N_"
-            | "django.utils.translation.gettext"
-            | "django.utils.translation.gettext_lazy"
-            | "django.utils.translation.ugettext"
-            | "flask_babel.gettext"
-            | "flask_babel.lazy_gettext"
-                if call.args.len() == 1 =>
-            {
+            Some(Library::Translation) if call.args.len() == 1 => {
                 return call.args.first().cloned().unwrap_or_default();
             }
-            "re.sub" | "re.subn" | "regex.sub" => return replaced(call.args.first(), call.args.get(2)),
-            "len" => {
+            Some(Library::Replacement) => return replaced(call.args.first(), call.args.get(2)),
+            Some(Library::Length) => {
                 return Value {
                     roots: all.roots,
                     loose: clean::LISTED & !clean::NONZERO & !clean::LIMIT,
                     ..Value::default()
                 };
             }
-            "min" => {
+            Some(Library::Least) => {
                 all.cleanse(clean::LIMIT);
                 return all;
             }
-            "str" | "os.fspath" | "os.fsdecode" | "sys.intern" => {
+            Some(Library::Text) => {
                 let mut value = call.args.first().cloned().unwrap_or_else(Value::constant);
                 value.cleanse(clean::SCALAR);
                 value.path = None;
                 if let Literal::Int(i) = value.literal {
-                    value.text = Some(Rc::from(i.to_string()));
+                    value.text = Some(self.texts.concat(&[&i.to_string()]));
                 }
                 value.literal = Literal::Unknown;
                 return value;
             }
-            "repr" | "ascii" => {
+            Some(Library::Shown) => {
                 all.cleanse(clean::CRLF | clean::SCALAR);
                 return all;
             }
-            "bytes" | "bytearray" => {
+            Some(Library::Bytes) => {
                 all.bytes = true;
                 if let [one] = call.args.as_slice() {
-                    all.text.clone_from(&one.text);
+                    all.text = one.text;
                 }
                 return all;
             }
-            "list" | "tuple" | "set" | "frozenset" | "sorted" | "reversed" | "iter" | "enumerate" | "zip" | "map"
-            | "filter" | "dict" | "next" | "sum" | "max" | "copy.copy" | "copy.deepcopy" | "bool.__call__" => {
+            Some(Library::Container) => {
                 return all;
             }
-            "open" | "io.open" | "codecs.open" | "os.fdopen" | "gzip.open" | "bz2.open" | "lzma.open" => {
+            Some(Library::File) => {
                 return Value { roots: all.roots, ..Value::default() };
             }
-            "os.path.join" | "posixpath.join" => return self.path_join(call, all),
-            "os.path.abspath" | "os.path.realpath" | "os.path.normpath" | "os.path.expanduser"
-            | "os.path.expandvars" | "os.path.relpath" | "os.path.dirname" | "os.path.split" | "os.path.splitext" => {
+            Some(Library::JoinedPath) => return self.path_join(call, all),
+            Some(Library::PathPart) => {
                 if name == "abspath" || name == "realpath" {
                     all.cleanse(clean::ARG);
                 }
-                all.text = call.args.first().and_then(|a| a.text.clone());
+                all.text = call.args.first().and_then(|a| a.text);
                 return all;
             }
-            "pathlib.Path" | "pathlib.PurePath" | "pathlib.PurePosixPath" | "pathlib.PosixPath" => {
+            Some(Library::Path) => {
                 if call.args.len() > 1 {
-                    return Value { path: Some(Rc::from("pathlib.Path()")), ..self.path_join(call, all) };
+                    return Value { path: Some("pathlib.Path()"), ..self.path_join(call, all) };
                 }
-                all.text = call.args.first().and_then(|a| a.text.clone());
+                all.text = call.args.first().and_then(|a| a.text);
                 return all;
             }
-            "html.escape"
-            | "cgi.escape"
-            | "markupsafe.escape"
-            | "django.utils.html.escape"
-            | "escape"
-            | "xml.sax.saxutils.escape"
-            | "flask.escape"
-            | "werkzeug.utils.escape"
-            | "bleach.clean"
-            | "nh3.clean"
-            | "xml.sax.saxutils.quoteattr"
-            | "saxutils.escape"
-            | "esc"
-            | "tornado.escape.xhtml_escape" => {
+            Some(Library::Escape) => {
                 all.cleanse(clean::HTML);
                 return all;
             }
             // Takes back what escaping did.
-            "html.unescape" | "xml.sax.saxutils.unescape" | "saxutils.unescape" | "unescape" => {
+            Some(Library::Unescape) => {
                 all.clean &= !clean::HTML;
                 all.loose &= !clean::HTML;
                 return all;
             }
-            "re.escape" => {
+            Some(Library::RegexEscape) => {
                 all.cleanse(clean::REGEX);
                 return all;
             }
-            "shlex.quote" | "pipes.quote" | "shlex.join" => {
+            Some(Library::ShellQuote) => {
                 all.cleanse(clean::SHELL);
                 return all;
             }
-            "urllib.parse.quote" | "urllib.quote" | "quote" | "requests.utils.quote" => {
+            Some(Library::UrlQuote) => {
                 all.cleanse(clean::URL | clean::HTML | clean::CRLF | clean::ARG);
                 return all;
             }
-            "json.dumps" => {
+            Some(Library::Json) => {
                 // Newlines are escaped; what closes a script element is not.
                 all.cleanse(clean::CRLF | clean::SCALAR | clean::SQL);
                 return all;
             }
-            "json.loads"
-            | "json.load"
-            | "yaml.safe_load"
-            | "urllib.parse.unquote"
-            | "urllib.parse.parse_qs"
-            | "urllib.parse.urlparse"
-            | "urllib.parse.urlsplit"
-            | "urllib.parse.urljoin"
-            | "ast.literal_eval"
-            | "base64.b64decode"
-            | "base64.urlsafe_b64decode"
-            | "bytes.fromhex"
-            | "shlex.split"
-            | "textwrap.dedent"
-            | "urllib.parse.parse_qsl"
-            | "posixpath.normpath"
-            | "unicodedata.normalize"
-            | "cgi.parse_qs"
-            | "email.message_from_string"
-            | "os.path.expanduser.__call__" => {
+            Some(Library::Decoder) => {
                 if path == "ast.literal_eval" {
                     all.cleanse(clean::CODE);
                 }
                 return all;
             }
-            "base64.b64encode" | "base64.urlsafe_b64encode" | "binascii.hexlify" => {
+            Some(Library::Encoder) => {
                 all.cleanse(
                     clean::HTML | clean::SQL | clean::SHELL | clean::CRLF | clean::PATH | clean::LDAP | clean::XPATH,
                 );
                 return all;
             }
-            "struct.unpack" | "struct.unpack_from" | "int.from_bytes" => {
+            Some(Library::Unpacker) => {
                 return Value { roots: all.roots, ..tainted(taint::SIZE) };
             }
             _ => {}
         }
-        if path.starts_with("random.") || path.starts_with("numpy.random.") {
+        if module == "random" || module == "numpy" && path.starts_with("numpy.random.") {
             let seeded = path.contains("SystemRandom");
             return if seeded { Value { loose: clean::LISTED, ..Value::default() } } else { tainted(taint::RANDOM) };
         }
-        if path.starts_with("hashlib.") || path.starts_with("hmac.") || path.starts_with("bcrypt.") {
+        if matches!(module, "hashlib" | "hmac" | "bcrypt") {
             return Value {
                 loose: clean::EVERYTHING & !clean::VERIFIED & !clean::ARG,
                 roots: all.roots,
@@ -334,7 +210,7 @@ impl<'a> Engine<'a> {
                 self.restrict_names(argument, clean::LISTED);
             }
         }
-        if let Some((_, bits)) = SANITIZERS.iter().find(|(names, _)| names.contains(&name)) {
+        if let Some(bits) = sanitizer(name) {
             let mut value = call.receiver.clone().unwrap_or_else(Value::constant);
             let method = call.receiver.as_ref().is_some_and(|r| r.from(taint::FOREIGN | taint::RANDOM | taint::CLOCK));
             if !method {
@@ -346,10 +222,10 @@ impl<'a> Engine<'a> {
             }
             value.path = None;
             value.literal = Literal::Unknown;
-            if value.loose == clean::EVERYTHING && *bits == clean::EVERYTHING & !clean::VERIFIED {
+            if value.loose == clean::EVERYTHING && bits == clean::EVERYTHING & !clean::VERIFIED {
                 value.loose = clean::LISTED;
             }
-            value.cleanse(*bits);
+            value.cleanse(bits);
             return value;
         }
         match &call.receiver {
@@ -360,7 +236,7 @@ impl<'a> Engine<'a> {
 
     /// Result of a function nobody described.
     fn function_result(&self, call: &Call<'a>, all: Value<'a>) -> Value<'a> {
-        let mut value = Value { roots: all.roots.clone(), ..Value::default() };
+        let mut value = Value { roots: all.roots, ..Value::default() };
         // What is read out of a request is as foreign as the request.
         if all.from(taint::REQUEST) && names::has_word(call.name, PASSING) {
             value = Value { taint: taint::REQUEST, clean: all.clean, origin: all.origin, ..value };
@@ -373,7 +249,7 @@ impl<'a> Engine<'a> {
 
     fn method(&mut self, call: &Call<'a>, receiver: &Value<'a>, all: Value<'a>) -> Value<'a> {
         let name = call.name;
-        let path: &str = &call.path;
+        let path = call.path;
         let tainted = |source: Taint| Value::tainted(source, call.range);
         // A compiled pattern: `FORBIDDEN.sub("", text)`.
         if name == "sub"
@@ -426,7 +302,7 @@ impl<'a> Engine<'a> {
                 value.text = None;
                 if receiver.path().ends_with("open()") || matches!(name, "read_text" | "read_bytes") {
                     value = tainted(taint::FILE);
-                    value.roots.clone_from(&receiver.roots);
+                    value.roots = receiver.roots;
                 }
                 if all.loose == clean::EVERYTHING && !call.args.is_empty() {
                     value.cleanse(clean::LIMIT);
@@ -451,7 +327,7 @@ impl<'a> Engine<'a> {
                 match name {
                     "encode" | "decode" => value.bytes = name == "encode",
                     "strip" | "lstrip" | "rstrip" | "title" | "capitalize" | "swapcase" => {}
-                    "resolve" | "absolute" | "expanduser" | "as_posix" => value.path.clone_from(&receiver.path),
+                    "resolve" | "absolute" | "expanduser" | "as_posix" => value.path = receiver.path,
                     _ => value.text = None,
                 }
                 if name == "get" {
@@ -466,7 +342,7 @@ impl<'a> Engine<'a> {
                 let mut value = receiver.clone();
                 let foreign = self.dirty(&all, taint::FOREIGN, clean::PATH);
                 value.absorb(&all);
-                value.path = Some(Rc::from("pathlib.Path()"));
+                value.path = Some("pathlib.Path()");
                 value.text = None;
                 if foreign {
                     value.taint |= taint::JOINED;
@@ -475,7 +351,7 @@ impl<'a> Engine<'a> {
             }
             _ => {}
         }
-        if OPAQUE_METHODS.contains(&name) || name.starts_with("is") || name.starts_with("has_") {
+        if opaque_method(name) || name.starts_with("is") || name.starts_with("has_") {
             return Value { roots: all.roots, ..Value::default() };
         }
         // A method of a module or class is a function.
@@ -491,10 +367,8 @@ impl<'a> Engine<'a> {
         }
         let mut value = Value { path: None, text: None, literal: Literal::Unknown, ..receiver.clone() };
         value.absorb(&Value { taint: 0, ..Value::default() });
-        for root in all.roots {
-            if value.roots.len() < 8 && !value.roots.contains(&root) && value.taint == 0 {
-                value.roots.push(root);
-            }
+        if value.taint == 0 {
+            all.roots.iter().for_each(|root| value.roots.add(root));
         }
         value
     }
@@ -509,13 +383,13 @@ impl<'a> Engine<'a> {
         // A constant table with a constant default has constant entries.
         if !receiver.dynamic() && receiver.taint == 0 {
             let default = call.args.get(1).cloned().unwrap_or_else(Value::constant);
-            *value = Value { roots: Vec::new(), ..default };
+            *value = Value { roots: Roots::NONE, ..default };
             value.text = None;
         }
     }
 
     fn path_join(&mut self, call: &Call<'a>, mut all: Value<'a>) -> Value<'a> {
-        all.text = Some(super::eval::shared(call.args.iter().map(Value::piece).collect::<Vec<_>>().join("/")));
+        all.text = Some(self.texts.keep(&call.args.iter().map(Value::piece).collect::<Vec<_>>().join("/")));
         let foreign = call.args.iter().skip(1).any(|a| self.dirty(a, taint::FOREIGN, clean::PATH));
         if foreign {
             all.taint |= taint::JOINED;
@@ -531,7 +405,7 @@ impl<'a> Engine<'a> {
     pub(super) fn read_attribute(&self, value: &mut Value<'a>, attr: &str, range: TextRange) {
         let path = value.path();
         if path == "sys.argv" {
-            *value = Value { path: value.path.clone(), ..Value::tainted(taint::INPUT, range) };
+            *value = Value { path: value.path, ..Value::tainted(taint::INPUT, range) };
             return;
         }
         if let Some(part) = path.strip_prefix("flask.request.").or_else(|| path.strip_prefix("request.")) {
@@ -542,10 +416,10 @@ impl<'a> Engine<'a> {
                 | "registry" | "config" | "db" | "loop" => {
                     value.taint = 0;
                     value.loose = clean::NOTHING;
-                    value.roots.clear();
+                    value.roots = Roots::NONE;
                 }
                 _ if value.taint == 0 || !value.from(taint::REQUEST) => {
-                    *value = Value { path: value.path.clone(), ..Value::tainted(taint::REQUEST, range) };
+                    *value = Value { path: value.path, ..Value::tainted(taint::REQUEST, range) };
                 }
                 _ => {}
             }
@@ -563,8 +437,8 @@ impl<'a> Engine<'a> {
     /// What reading an element adds.
     pub(super) fn read_subscript(&self, value: &mut Value<'a>, range: TextRange) {
         match value.path() {
-            "os.environ[]" => *value = Value { path: value.path.clone(), ..Value::tainted(taint::ENV, range) },
-            "sys.argv[]" => *value = Value { path: value.path.clone(), ..Value::tainted(taint::INPUT, range) },
+            "os.environ[]" => *value = Value { path: value.path, ..Value::tainted(taint::ENV, range) },
+            "sys.argv[]" => *value = Value { path: value.path, ..Value::tainted(taint::INPUT, range) },
             _ => {}
         }
     }
@@ -602,6 +476,10 @@ fn replaced<'a>(pattern: Option<&Value<'a>>, text: Option<&Value<'a>>) -> Value<
 /// Whether a path is that of an HTTP client's request.
 pub(super) fn is_fetch(path: &str) -> bool {
     const VERBS: &[&str] = &["get", "post", "put", "delete", "patch", "head", "options", "request", "stream"];
+    // Most calls are of other modules.
+    if !(matches!(path.as_bytes().first(), Some(b'a' | b'h' | b'r' | b'u')) || path.starts_with("six.")) {
+        return false;
+    }
     let Some((object, verb)) = path.rsplit_once('.') else { return path == "urlopen" };
     if matches!(verb, "urlopen" | "urlretrieve") {
         return object.starts_with("urllib") || object.starts_with("six.moves");

@@ -8,14 +8,15 @@ use super::{
     names::{self, Imports},
     rule::{Assign, Call, Rule},
     rules::{DISPATCH, Dispatch},
-    value::{Clean, Literal, Taint, Value, clean, join, taint},
+    scopes::{Kind, Outcome, Scopes, Slot},
+    texts::Texts,
+    value::{Clean, Literal, Roots, Taint, Value, clean, join, taint},
 };
+use bumpalo::Bump;
 use ruff_python_ast::{
     ExceptHandler, Expr, Parameters, Stmt, StmtClassDef, StmtFor, StmtFunctionDef, StmtIf, StmtTry, StmtWith,
 };
 use ruff_text_size::{Ranged, TextRange, TextSize};
-use rustc_hash::FxHashMap;
-use std::rc::Rc;
 
 /// Syntax nested deeper than this is not looked into: no program is, and the stack is finite.
 const MAX_NESTING: usize = 60;
@@ -40,24 +41,8 @@ pub(crate) enum Handler {
 pub(crate) struct Function<'a> {
     pub def: &'a StmtFunctionDef,
     /// Resolved dotted names of its decorators and the decorators themselves.
-    pub decorators: Vec<(Rc<str>, &'a Expr)>,
+    pub decorators: Vec<(&'a str, &'a Expr)>,
     pub handler: Handler,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Module,
-    Class,
-    Function,
-    Comprehension,
-}
-
-struct Scope<'a> {
-    kind: Kind,
-    names: FxHashMap<&'a str, Value<'a>>,
-    /// Former values, so that a branch can be undone.
-    log: Vec<(&'a str, Option<Value<'a>>)>,
-    deferred: Vec<&'a StmtFunctionDef>,
 }
 
 /// A finding before it is put into words.
@@ -73,12 +58,17 @@ pub(crate) struct Engine<'a> {
     pub source: &'a str,
     pub imports: Imports<'a>,
     pub findings: Vec<Raw>,
-    scopes: Vec<Scope<'a>>,
+    pub(super) texts: Texts<'a>,
+    pub(crate) scopes: Scopes<'a>,
     functions: Vec<Function<'a>>,
     pub(super) dispatch: &'static Dispatch,
     pub(super) nesting: usize,
+    /// Lists of arguments of calls that are done, kept for their memory.
+    pub(super) spare: Vec<Vec<Value<'a>>>,
     /// Where the statement being visited begins.
     at: TextSize,
+    /// Whether any value so far is an exception or a trace: most files have none, and asking is dear.
+    pub(crate) errors: bool,
     /// Above zero, expressions are evaluated without showing them to rules.
     pub(super) quiet: usize,
     /// Expressions that may still be evaluated quietly: what rules ask twice costs twice, and hostile nesting asks often.
@@ -87,20 +77,23 @@ pub(crate) struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     /// Visits a whole module.
-    pub(crate) fn run(source: &'a str, body: &'a [Stmt]) -> Vec<Raw> {
+    pub(crate) fn run(source: &'a str, body: &'a [Stmt], memory: &'a Bump) -> Vec<Raw> {
         let mut engine = Self {
             source,
             imports: Imports::default(),
             findings: Vec::new(),
-            scopes: Vec::new(),
+            texts: Texts::new(memory, source),
+            scopes: Scopes::default(),
             functions: Vec::new(),
             dispatch: &DISPATCH,
             nesting: 0,
+            spare: Vec::new(),
             at: TextSize::default(),
+            errors: false,
             quiet: 0,
             fuel: 20_000 + 20 * source.len(),
         };
-        engine.push(Kind::Module);
+        engine.scopes.push(Kind::Module);
         engine.body(body);
         engine.finish_scope();
         engine.findings
@@ -133,7 +126,7 @@ impl<'a> Engine<'a> {
         value
             .roots
             .iter()
-            .map(|root| self.lookup(root).map_or(clean::NOTHING, &of))
+            .map(|root| self.scopes.at(root).map_or(clean::NOTHING, &of))
             .fold(clean::EVERYTHING, |a, b| a & b)
     }
 
@@ -196,13 +189,9 @@ impl<'a> Engine<'a> {
 
     // --- names ------------------------------------------------------------------------------------------------------
 
-    fn push(&mut self, kind: Kind) {
-        self.scopes.push(Scope { kind, names: FxHashMap::default(), log: Vec::new(), deferred: Vec::new() });
-    }
-
     /// Visits the functions that waited for this scope, then leaves it.
     fn finish_scope(&mut self) {
-        let mut waiting = self.scopes.last_mut().map(|s| std::mem::take(&mut s.deferred)).unwrap_or_default();
+        let mut waiting = self.scopes.deferred();
         // What a constructor stores, the other methods read.
         waiting.sort_by_key(|def| !matches!(def.name.as_str(), "__init__" | "setUp" | "initialize"));
         for def in waiting {
@@ -211,90 +200,44 @@ impl<'a> Engine<'a> {
         self.scopes.pop();
     }
 
-    pub(super) fn push_comprehension(&mut self) {
-        self.push(Kind::Comprehension);
-    }
-
-    pub(super) fn pop_comprehension(&mut self) {
-        self.scopes.pop();
-    }
-
     /// What a name holds.
     pub(crate) fn lookup(&self, name: &str) -> Option<&Value<'a>> {
-        self.scopes.iter().rev().find_map(|s| s.names.get(name))
-    }
-
-    /// What a name holds in the body of the class around.
-    pub(super) fn class_name(&self, name: &str) -> Option<&Value<'a>> {
-        self.scopes.iter().rev().find(|s| s.kind == Kind::Class).and_then(|s| s.names.get(name))
+        self.scopes.get(name)
     }
 
     /// Binds a name in the innermost scope; attributes of `self` belong to the class.
-    pub(super) fn bind(&mut self, name: &'a str, mut value: Value<'a>) {
+    pub(super) fn bind(&mut self, name: &'a str, value: Value<'a>) {
+        let slot = self.scopes.slot(name);
+        self.bind_slot(slot, value);
+    }
+
+    fn bind_slot(&mut self, slot: Slot, mut value: Value<'a>) {
         if value.roots.is_empty() && value.dynamic() {
-            value.roots.push(name);
+            value.roots = Roots::one(slot);
         }
-        let attribute = name.contains('.');
-        let scope = if attribute {
-            self.scopes.iter_mut().rev().find(|s| s.kind == Kind::Class)
-        } else {
-            self.scopes.last_mut()
-        };
-        if let Some(scope) = scope {
-            let former = scope.names.insert(name, value);
-            if !attribute {
-                scope.log.push((name, former));
-            }
-        }
+        self.scopes.bind(slot, value);
     }
 
     /// Notes that a test restricted some names: they, and what they were computed from, are harmless in these contexts.
     pub(super) fn restrict(&mut self, name: &str, bits: Clean) {
-        let mut roots = Vec::new();
-        for scope in self.scopes.iter_mut().rev() {
-            if let Some(value) = scope.names.get_mut(name) {
-                value.cleanse(bits);
-                roots.clone_from(&value.roots);
-                break;
-            }
-        }
-        for root in roots {
-            if let Some(value) = self.scopes.iter_mut().rev().find_map(|s| s.names.get_mut(root)) {
+        let Some(value) = self.scopes.known(name).and_then(|slot| self.scopes.at_mut(slot)) else { return };
+        value.cleanse(bits);
+        let roots = value.roots;
+        for root in roots.iter() {
+            if let Some(value) = self.scopes.at_mut(root) {
                 value.cleanse(bits);
             }
         }
-    }
-
-    fn mark(&self) -> usize {
-        self.scopes.last().map_or(0, |s| s.log.len())
-    }
-
-    /// Undoes every binding since `mark` and returns what had been bound.
-    fn undo(&mut self, mark: usize) -> FxHashMap<&'a str, Value<'a>> {
-        let mut outcome = FxHashMap::default();
-        if let Some(scope) = self.scopes.last_mut() {
-            while scope.log.len() > mark {
-                let Some((name, former)) = scope.log.pop() else { break };
-                let current = match former {
-                    Some(value) => scope.names.insert(name, value),
-                    None => scope.names.remove(name),
-                };
-                if let Some(current) = current {
-                    outcome.entry(name).or_insert(current);
-                }
-            }
-        }
-        outcome
     }
 
     /// Joins the outcome of a branch into the present state.
-    fn merge(&mut self, outcome: FxHashMap<&'a str, Value<'a>>) {
-        for (name, value) in outcome {
-            let merged = match self.scopes.last().and_then(|s| s.names.get(name)) {
+    fn merge(&mut self, outcome: Outcome<'a>) {
+        for (slot, value) in outcome {
+            let merged = match self.scopes.innermost(slot) {
                 Some(present) => join(value, present),
                 None => value,
             };
-            self.bind(name, merged);
+            self.bind_slot(slot, merged);
         }
     }
 
@@ -323,7 +266,7 @@ impl<'a> Engine<'a> {
         }
         match stmt {
             Stmt::Import(s) => self.imports.import(s),
-            Stmt::ImportFrom(s) => self.imports.import_from(s),
+            Stmt::ImportFrom(s) => self.imports.import_from(s, &self.texts),
             Stmt::FunctionDef(def) => self.function_head(def),
             Stmt::ClassDef(def) => self.class(def),
             Stmt::Return(s) => {
@@ -348,9 +291,9 @@ impl<'a> Engine<'a> {
             Stmt::While(s) => {
                 self.eval(&s.test);
                 self.guard(&s.test);
-                let mark = self.mark();
+                let mark = self.scopes.mark();
                 self.body(&s.body);
-                let outcome = self.undo(mark);
+                let outcome = self.scopes.undo(mark);
                 self.merge(outcome);
                 self.body(&s.orelse);
             }
@@ -364,15 +307,19 @@ impl<'a> Engine<'a> {
                         self.eval(guard);
                         self.guard(guard);
                     }
-                    let mark = self.mark();
+                    let mark = self.scopes.mark();
                     self.body(&case.body);
-                    let outcome = self.undo(mark);
+                    let outcome = self.scopes.undo(mark);
                     self.merge(outcome);
                 }
             }
             Stmt::Expr(s) => match s.value.as_ref() {
-                Expr::Call(call) => drop(self.call(call, true)),
-                other => drop(self.eval(other)),
+                Expr::Call(call) => {
+                    self.call(call, true);
+                }
+                other => {
+                    self.eval(other);
+                }
             },
             Stmt::Assert(s) => {
                 self.eval(&s.test);
@@ -469,10 +416,10 @@ impl<'a> Engine<'a> {
 
     fn for_loop(&mut self, s: &'a StmtFor) {
         let iter = self.eval(&s.iter);
-        let mark = self.mark();
+        let mark = self.scopes.mark();
         self.assign_to(&s.target, Self::element(&iter), s.target.range(), false);
         self.body(&s.body);
-        let outcome = self.undo(mark);
+        let outcome = self.scopes.undo(mark);
         self.merge(outcome);
         self.body(&s.orelse);
     }
@@ -480,11 +427,11 @@ impl<'a> Engine<'a> {
     fn if_statement(&mut self, s: &'a StmtIf) {
         self.eval(&s.test);
         self.guard_branch(&s.test, leaves(&s.body));
-        let mark = self.mark();
+        let mark = self.scopes.mark();
         let mut outcomes = Vec::new();
         let mut exhaustive = false;
         self.body(&s.body);
-        let outcome = self.undo(mark);
+        let outcome = self.scopes.undo(mark);
         if !leaves(&s.body) {
             outcomes.push(outcome);
         }
@@ -497,7 +444,7 @@ impl<'a> Engine<'a> {
                 None => exhaustive = true,
             }
             self.body(&clause.body);
-            let outcome = self.undo(mark);
+            let outcome = self.scopes.undo(mark);
             if !leaves(&clause.body) {
                 outcomes.push(outcome);
             }
@@ -505,8 +452,8 @@ impl<'a> Engine<'a> {
         if exhaustive {
             // One of the branches ran: what the first one that falls through bound replaces the former state.
             let mut outcomes = outcomes.into_iter();
-            for (name, value) in outcomes.next().unwrap_or_default() {
-                self.bind(name, value);
+            for (slot, value) in outcomes.next().unwrap_or_default() {
+                self.bind_slot(slot, value);
             }
             outcomes.for_each(|o| self.merge(o));
         } else {
@@ -532,13 +479,15 @@ impl<'a> Engine<'a> {
                 check(self, handler);
             }
             if let Some(name) = &handler.name {
+                self.errors = true;
                 let mut error = Value::tainted(taint::ERROR, name.range());
-                error.roots.push(name.as_str());
-                self.bind(name.as_str(), error);
+                let slot = self.scopes.slot(name.as_str());
+                error.roots = Roots::one(slot);
+                self.bind_slot(slot, error);
             }
-            let mark = self.mark();
+            let mark = self.scopes.mark();
             self.body(&handler.body);
-            let outcome = self.undo(mark);
+            let outcome = self.scopes.undo(mark);
             if !leaves(&handler.body) {
                 self.merge(outcome);
             }
@@ -552,10 +501,11 @@ impl<'a> Engine<'a> {
             self.eval(&decorator.expression);
         }
         if let Some(arguments) = &def.arguments {
-            arguments.args.iter().for_each(|a| drop(self.eval(a)));
-            arguments.keywords.iter().for_each(|k| drop(self.eval(&k.value)));
+            for argument in arguments.args.iter().chain(arguments.keywords.iter().map(|k| &k.value)) {
+                self.eval(argument);
+            }
         }
-        self.push(Kind::Class);
+        self.scopes.push(Kind::Class);
         self.body(&def.body);
         self.finish_scope();
     }
@@ -569,9 +519,7 @@ impl<'a> Engine<'a> {
         for default in def.parameters.iter_non_variadic_params().filter_map(|p| p.default.as_deref()) {
             self.eval(default);
         }
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.deferred.push(def);
-        }
+        self.scopes.defer(def);
     }
 
     fn function_body(&mut self, def: &'a StmtFunctionDef) {
@@ -580,12 +528,12 @@ impl<'a> Engine<'a> {
             .iter()
             .map(|d| {
                 let callee = if let Expr::Call(call) = &d.expression { call.func.as_ref() } else { &d.expression };
-                (self.peek(callee).path.unwrap_or_else(|| Rc::from("")), &d.expression)
+                (self.peek(callee).path(), &d.expression)
             })
             .collect();
-        let method = self.scopes.last().is_some_and(|s| s.kind == Kind::Class);
+        let method = self.scopes.in_class();
         let handler = self.handler(&decorators, &def.parameters, method);
-        self.push(Kind::Function);
+        self.scopes.push(Kind::Function);
         self.parameters(&def.parameters, method, handler);
         self.route_converters(&decorators);
         self.functions.push(Function { def, decorators, handler });
@@ -599,7 +547,7 @@ impl<'a> Engine<'a> {
         self.functions.pop();
     }
 
-    fn handler(&self, decorators: &[(Rc<str>, &'a Expr)], parameters: &'a Parameters, method: bool) -> Handler {
+    fn handler(&self, decorators: &[(&'a str, &'a Expr)], parameters: &'a Parameters, method: bool) -> Handler {
         for (path, _) in decorators {
             let (object, verb) = path.rsplit_once('.').unwrap_or(("", path));
             match verb {
@@ -623,7 +571,7 @@ impl<'a> Engine<'a> {
             let parameter = parameter.as_parameter();
             let name = parameter.name.as_str();
             if method && i == 0 || matches!(name, "self" | "cls") {
-                self.bind(name, Value { path: Some(Rc::from(name)), ..Value::default() });
+                self.bind(name, Value { path: Some(name), ..Value::default() });
                 continue;
             }
             let source = match handler {
@@ -631,12 +579,13 @@ impl<'a> Engine<'a> {
                 Handler::Django => taint::REQUEST | if name == "request" { 0 } else { taint::PARAM },
                 Handler::None => taint::PARAM,
             };
+            let slot = self.scopes.slot(name);
             let mut value = Value::tainted(source, parameter.name.range());
             if handler == Handler::Django && matches!(name, "request" | "req") {
-                value.path = Some(Rc::from("request"));
+                value.path = Some("request");
             } else {
-                value.path = Some(Rc::from(name));
-                value.roots.push(name);
+                value.path = Some(name);
+                value.roots = Roots::one(slot);
             }
             // What callers leave out has its default: `def sign(key_size=1024)`.
             if let Some(default) = default {
@@ -659,7 +608,7 @@ impl<'a> Engine<'a> {
     }
 
     /// `<int:number>` in a route makes the parameter a number.
-    fn route_converters(&mut self, decorators: &[(Rc<str>, &'a Expr)]) {
+    fn route_converters(&mut self, decorators: &[(&'a str, &'a Expr)]) {
         for (_, decorator) in decorators {
             let Expr::Call(call) = decorator else { continue };
             let Some(Expr::StringLiteral(route)) = call.arguments.args.first() else { continue };
@@ -674,7 +623,7 @@ impl<'a> Engine<'a> {
 
     /// Binds the parameters of a lambda and evaluates its body.
     pub(super) fn lambda(&mut self, parameters: Option<&'a Parameters>, body: &'a Expr) {
-        self.push(Kind::Comprehension);
+        self.scopes.push(Kind::Comprehension);
         if let Some(parameters) = parameters {
             self.parameters(parameters, false, Handler::None);
         }

@@ -4,6 +4,7 @@ use super::{
     engine::Engine,
     names,
     rule::{Binary, Call, Compare, Subscript},
+    scopes::Kind,
     value::{Literal, Value, clean, join, taint},
 };
 use ruff_python_ast::{
@@ -11,12 +12,10 @@ use ruff_python_ast::{
     InterpolatedStringElement, Number, Operator, UnaryOp,
 };
 use ruff_text_size::{Ranged, TextRange};
-use std::rc::Rc;
+use std::borrow::Cow;
 
 /// Longest dotted name kept; what is longer matches no rule.
 const MAX_PATH: usize = 160;
-/// Longest text kept of a built string, in bytes: more than any statement or page that is written by hand.
-const MAX_TEXT: usize = 16_384;
 
 impl<'a> Engine<'a> {
     /// Evaluates an expression, showing what happens inside to the rules.
@@ -34,8 +33,15 @@ impl<'a> Engine<'a> {
         let mut value = match expr {
             Expr::StringLiteral(s) => Value::string(s.value.to_str()),
             Expr::BytesLiteral(s) => {
-                let bytes: Vec<u8> = s.value.bytes().collect();
-                Value { bytes: true, ..Value::string(&String::from_utf8_lossy(&bytes)) }
+                let text = match s.value.as_slice() {
+                    [one] => String::from_utf8_lossy(&one.value),
+                    _ => String::from_utf8_lossy(&s.value.bytes().collect::<Vec<u8>>()).into_owned().into(),
+                };
+                let text = match text {
+                    Cow::Borrowed(text) => text,
+                    Cow::Owned(text) => self.texts.concat(&[&text]),
+                };
+                Value { bytes: true, ..Value::string(text) }
             }
             Expr::NumberLiteral(n) => {
                 #[expect(clippy::cast_possible_truncation, reason = "rules compare magnitudes, not fractions")]
@@ -58,9 +64,9 @@ impl<'a> Engine<'a> {
             Expr::BinOp(op) => self.binop(op),
             Expr::BoolOp(op) => {
                 self.guard_quietly(expr);
-                let mut values = op.values.iter().map(|v| self.eval(v)).collect::<Vec<_>>().into_iter();
-                let first = values.next().unwrap_or_default();
-                values.fold(first, |a, b| join(a, &b))
+                let mut values = op.values.iter();
+                let first = values.next().map(|v| self.eval(v)).unwrap_or_default();
+                values.fold(first, |a, v| join(a, &self.eval(v)))
             }
             Expr::UnaryOp(op) => {
                 let value = self.eval(&op.operand);
@@ -149,12 +155,12 @@ impl<'a> Engine<'a> {
         if let Some(value) = self.lookup(name) {
             let mut value = value.clone();
             if value.path.is_none() && value.dynamic() {
-                value.path = Some(Rc::from(name));
+                value.path = Some(name);
             }
             value.expr = value.expr.or(Some(expr));
             return value;
         }
-        let path = Some(Rc::from(self.imports.resolve(name)));
+        let path = Some(self.imports.resolve(name));
         if constant_name(name) {
             return Value { path, expr: Some(expr), ..Value::constant() };
         }
@@ -168,17 +174,17 @@ impl<'a> Engine<'a> {
     fn attribute(&mut self, attribute: &'a ExprAttribute, expr: &'a Expr) -> Value<'a> {
         let base = self.eval(&attribute.value);
         if attribute.value.is_name_expr()
-            && let Some(value) = self.lookup(self.text(expr))
+            && let Some(value) = self.scopes.attribute(self.text(expr))
         {
             return value.clone();
         }
         let attr = attribute.attr.as_str();
         if matches!(base.path(), "self" | "cls")
-            && let Some(value) = self.class_name(attr)
+            && let Some(value) = self.scopes.class_name(attr)
         {
             return value.clone();
         }
-        let path = join_path(&base, attr);
+        let path = self.join_path(&base, attr);
         if constant_name(attr) && !base.from(taint::REQUEST | taint::PARAM) {
             return Value { path: Some(path), ..Value::constant() };
         }
@@ -198,7 +204,7 @@ impl<'a> Engine<'a> {
                 check(self, &event);
             }
         }
-        let path = base.path.as_ref().map(|p| if p.len() < MAX_PATH { concat(&[p, "[]"]) } else { p.clone() });
+        let path = base.path.map(|p| if p.len() < MAX_PATH { self.texts.concat(&[p, "[]"]) } else { p });
         let mut value = Value { path, expr: None, text: None, literal: Literal::Unknown, ..base };
         if subscript.slice.is_slice_expr() {
             // A slice of a string is a shorter string; how much shorter is what size rules ask.
@@ -209,7 +215,7 @@ impl<'a> Engine<'a> {
     }
 
     fn comprehension(&mut self, generators: &'a [Comprehension], results: &[&'a Expr]) -> Value<'a> {
-        self.push_comprehension();
+        self.scopes.push(Kind::Comprehension);
         for generator in generators {
             let iter = self.eval(&generator.iter);
             self.assign_to(&generator.target, Self::element(&iter), generator.target.range(), false);
@@ -222,7 +228,7 @@ impl<'a> Engine<'a> {
         let mut text = None;
         for result in results {
             let result = self.eval(result);
-            text = result.text.clone();
+            text = result.text;
             all.absorb(&result);
             // Guards inside the comprehension speak of names that end here.
             let clean = self.clean(&result);
@@ -231,7 +237,7 @@ impl<'a> Engine<'a> {
                 all.clean |= clean;
             }
         }
-        self.pop_comprehension();
+        self.scopes.pop();
         // Joining the results repeats their text.
         all.text = text.filter(|_| results.len() == 1);
         all
@@ -240,11 +246,10 @@ impl<'a> Engine<'a> {
     fn compare(&mut self, c: &'a ExprCompare) -> Value<'a> {
         let mut left_expr: &'a Expr = &c.left;
         let mut left = self.eval(left_expr);
-        let mut all = Value::default();
-        all.absorb(&Value { taint: 0, ..left.clone() });
+        let mut roots = left.roots;
         for (op, right_expr) in c.ops.iter().zip(&c.comparators) {
             let right = self.eval(right_expr);
-            all.absorb(&Value { taint: 0, ..right.clone() });
+            right.roots.iter().for_each(|root| roots.add(root));
             let event = Compare { left, op: *op, right, left_expr, right_expr, range: c.range() };
             if self.quiet == 0 {
                 for check in &self.dispatch.compare {
@@ -254,7 +259,7 @@ impl<'a> Engine<'a> {
             left = event.right;
             left_expr = right_expr;
         }
-        Value { roots: all.roots, ..Value::default() }
+        Value { roots, ..Value::default() }
     }
 
     // --- strings ----------------------------------------------------------------------------------------------------
@@ -298,7 +303,7 @@ impl<'a> Engine<'a> {
                 value.absorb(&left);
                 value.absorb(&right);
                 if left.text.is_some() || right.text.is_some() {
-                    value.text = Some(shared(format!("{}{}", left.piece(), right.piece())));
+                    value.text = Some(self.texts.join(&[left.piece(), right.piece()]));
                 }
                 if let (Some(a), Some(b)) = (left.as_int(), right.as_int()) {
                     value.literal = Literal::Int(a.saturating_add(b));
@@ -307,7 +312,7 @@ impl<'a> Engine<'a> {
             Operator::Mod if left.text.is_some() => self.percent(&mut value, &left, &right, right_expr),
             Operator::Mult if !left.dynamic() && left.text.is_some() => {
                 // A constant repeated some number of times consists of constants.
-                value.text.clone_from(&left.text);
+                value.text = left.text;
                 if right.dynamic() {
                     value.expr = None;
                 }
@@ -315,8 +320,8 @@ impl<'a> Engine<'a> {
             Operator::Div if left.path().starts_with("pathlib.Path") || right.text.is_some() || left.text.is_some() => {
                 value.absorb(&left);
                 value.absorb(&right);
-                value.path = Some(Rc::from("pathlib.Path()"));
-                value.text = Some(shared(format!("{}/{}", left.piece(), right.piece())));
+                value.path = Some("pathlib.Path()");
+                value.text = Some(self.texts.join(&[left.piece(), "/", right.piece()]));
                 if self.dirty(&right, taint::FOREIGN, clean::PATH) {
                     value.taint |= taint::JOINED;
                 }
@@ -386,7 +391,7 @@ impl<'a> Engine<'a> {
             value.absorb(&part);
         }
         text.push_str(rest);
-        value.text = Some(shared(text));
+        value.text = Some(self.texts.keep(&text));
     }
 
     fn fstring(&mut self, f: &'a ExprFString) -> Value<'a> {
@@ -421,7 +426,7 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        value.text = Some(shared(text));
+        value.text = Some(self.texts.keep(&text));
         if value.built() {
             self.show_built(&value, f.range());
         }
@@ -467,7 +472,7 @@ impl<'a> Engine<'a> {
             rest = &rest[at + end + 1..];
         }
         text.push_str(rest);
-        value.text = Some(shared(text));
+        value.text = Some(self.texts.keep(&text));
         value
     }
 
@@ -493,7 +498,7 @@ impl<'a> Engine<'a> {
                 text.push_str(parts.piece());
             }
         }
-        value.text = Some(shared(text));
+        value.text = Some(self.texts.keep(&text));
         value
     }
 
@@ -508,14 +513,18 @@ impl<'a> Engine<'a> {
         let (path, receiver) = match expr.func.as_ref() {
             Expr::Attribute(attribute) => {
                 let base = self.eval(&attribute.value);
-                (join_path(&base, attribute.attr.as_str()), Some(base))
+                (self.join_path(&base, attribute.attr.as_str()), Some(base))
             }
             other => {
                 let callee = self.eval(other);
-                (callee.path.unwrap_or_else(|| Rc::from("?")), None)
+                (callee.path.unwrap_or("?"), None)
             }
         };
-        let args: Vec<_> = expr.arguments.args.iter().map(|a| self.eval(a)).collect();
+        let mut args = self.spare.pop().unwrap_or_default();
+        for argument in &expr.arguments.args {
+            let value = self.eval(argument);
+            args.push(value);
+        }
         let keywords =
             expr.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|n| n.as_str()), self.eval(&k.value))).collect();
         let literal = names::last(&expr.func);
@@ -525,12 +534,15 @@ impl<'a> Engine<'a> {
         self.grow(&event);
         let mut value = self.call_value(&event);
         if value.path.is_none() {
-            value.path =
-                Some(if event.path.len() < MAX_PATH { concat(&[&event.path, "()"]) } else { event.path.clone() });
+            let path = event.path;
+            value.path = Some(if path.len() < MAX_PATH { self.texts.concat(&[path, "()"]) } else { path });
         }
         if value.built() {
             self.show_built(&value, event.range);
         }
+        let mut args = event.args;
+        args.clear();
+        self.spare.push(args);
         value
     }
 
@@ -551,14 +563,26 @@ impl<'a> Engine<'a> {
         if made && part.dynamic() {
             container.absorb(part);
             if part.text.is_some() {
-                container.text.clone_from(&part.text);
+                container.text = part.text;
             }
             self.bind(name.id.as_str(), container);
         }
     }
 
+    /// Path of an attribute.
+    fn join_path(&self, base: &Value<'a>, attr: &str) -> &'a str {
+        match base.path {
+            Some(path) if path.len() + attr.len() < MAX_PATH => self.texts.concat(&[path, ".", attr]),
+            _ => self.texts.concat(&["?.", attr]),
+        }
+    }
+
     /// Names a call by what was imported, not by how the file abbreviates it: `from os import system as s; s(x)`.
     fn canonical_name(&self, mut call: Call<'a>) -> Call<'a> {
+        let head = call.path.strip_suffix(call.name);
+        if head.is_some_and(|h| h.is_empty() || h.ends_with('.')) {
+            return call;
+        }
         let last = call.path.rsplit('.').next().unwrap_or("");
         if last != call.name
             && let Some((&name, _)) = self.dispatch.call.get_key_value(last)
@@ -566,35 +590,6 @@ impl<'a> Engine<'a> {
             call.name = name;
         }
         call
-    }
-}
-
-/// A text as values keep it: one that doubles in every line must not fill the memory.
-pub(super) fn shared(mut text: String) -> Rc<str> {
-    if text.len() > MAX_TEXT {
-        text.truncate(text.floor_char_boundary(MAX_TEXT));
-    }
-    Rc::from(text)
-}
-
-/// The parts of a name in one.
-fn concat(parts: &[&str]) -> Rc<str> {
-    let mut bytes = [0; 2 * MAX_PATH];
-    let mut end = 0;
-    for part in parts {
-        let Some(free) = bytes.get_mut(end..end + part.len()) else { return Rc::from(parts.concat()) };
-        free.copy_from_slice(part.as_bytes());
-        end += part.len();
-    }
-    // Whole strings one after the other are a string.
-    std::str::from_utf8(&bytes[..end]).map_or_else(|_| Rc::from(parts.concat()), Rc::from)
-}
-
-/// Path of an attribute.
-fn join_path(base: &Value<'_>, attr: &str) -> Rc<str> {
-    match base.path.as_deref() {
-        Some(path) if path.len() + attr.len() < MAX_PATH => concat(&[path, ".", attr]),
-        _ => concat(&["?.", attr]),
     }
 }
 

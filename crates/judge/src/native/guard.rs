@@ -131,9 +131,8 @@ impl<'a> Engine<'a> {
                 }
             }
             CmpOp::Eq | CmpOp::NotEq => {
-                let settles = |v: &super::value::Value<'a>| {
-                    !v.dynamic() && v.literal == Literal::Unknown && v.text.as_deref() != Some("")
-                };
+                let settles =
+                    |v: &super::value::Value<'a>| !v.dynamic() && v.literal == Literal::Unknown && v.text != Some("");
                 let number = |v: &super::value::Value<'a>| matches!(v.literal, Literal::Int(_));
                 if settles(&b) {
                     self.restrict_names(left, subject_bits(self.text(left)));
@@ -146,7 +145,7 @@ impl<'a> Engine<'a> {
                 if number(&a) {
                     self.restrict_names(right, clean::NONZERO);
                 }
-                if b.text.as_deref() == Some("") || a.text.as_deref() == Some("") {
+                if b.text == Some("") || a.text == Some("") {
                     self.restrict_names(left, clean::NONZERO);
                 }
                 // Two computed values: a digest, a canonical path.
@@ -317,7 +316,7 @@ impl<'a> Engine<'a> {
                 }
             }
             Expr::Attribute(attribute) => {
-                if attribute.value.is_name_expr() && self.lookup(self.text(expr)).is_some() {
+                if attribute.value.is_name_expr() && self.scopes.attribute(self.text(expr)).is_some() {
                     let text = self.text(expr);
                     self.restrict(text, bits);
                 }

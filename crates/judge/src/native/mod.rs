@@ -14,10 +14,13 @@ mod calls;
 mod engine;
 mod eval;
 mod guard;
+mod library;
 mod names;
 mod rule;
 pub mod rules;
+mod scopes;
 mod suppress;
+mod texts;
 mod value;
 
 pub(crate) use names::last as last_name;
@@ -25,6 +28,7 @@ pub use rule::Rule;
 pub(crate) use suppress::{of as suppression, silenced};
 
 use crate::python::{self, SyntaxError, span};
+use bumpalo::Bump;
 use lexicon::{Cwe, Finding, LineIndex, finding::TraceStep};
 
 /// Name of this analyzer in findings.
@@ -54,7 +58,8 @@ pub fn scan(path: &str, source: &str) -> Scan {
 /// Looks for weaknesses in a module that is already parsed; `source` must be the text it was parsed from.
 #[must_use]
 pub fn scan_parsed(path: &str, source: &str, parsed: &python::Parsed) -> Vec<Finding> {
-    let raw = engine::Engine::run(source, &parsed.module().body);
+    let memory = Bump::new();
+    let raw = engine::Engine::run(source, &parsed.module().body, &memory);
     if raw.is_empty() {
         return Vec::new();
     }

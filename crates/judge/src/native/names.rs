@@ -1,12 +1,13 @@
 //! Dotted names: where an identifier was imported from, and whether two spellings mean one thing.
 
+use super::texts::Texts;
 use ruff_python_ast::{Expr, StmtImport, StmtImportFrom};
 use rustc_hash::FxHashMap;
 
 /// Names that imports bind in a file, and what they stand for.
 #[derive(Default)]
 pub(crate) struct Imports<'a> {
-    bound: FxHashMap<&'a str, String>,
+    bound: FxHashMap<&'a str, &'a str>,
 }
 
 /// Abbreviations so common that a fragment without its imports still means them.
@@ -43,32 +44,32 @@ impl<'a> Imports<'a> {
         for alias in &stmt.names {
             let name = alias.name.as_str();
             match &alias.asname {
-                Some(short) => self.bound.insert(short.as_str(), name.to_owned()),
+                Some(short) => self.bound.insert(short.as_str(), name),
                 None => {
                     let root = name.split('.').next().unwrap_or(name);
-                    self.bound.insert(root, root.to_owned())
+                    self.bound.insert(root, root)
                 }
             };
         }
     }
 
-    pub(crate) fn import_from(&mut self, stmt: &'a StmtImportFrom) {
+    pub(crate) fn import_from(&mut self, stmt: &'a StmtImportFrom, texts: &Texts<'a>) {
         let module = stmt.module.as_ref().map_or("", |m| m.as_str());
         for alias in &stmt.names {
             let name = alias.name.as_str();
             let bound = alias.asname.as_ref().map_or(name, |n| n.as_str());
             let full = if module.is_empty() || stmt.level > 0 {
                 // A relative import is the project's own code: `.x` keeps it from being taken for a library.
-                format!(".{module}.{name}")
+                texts.concat(&[".", module, ".", name])
             } else {
-                canonical(&format!("{module}.{name}")).to_owned()
+                canonical(texts.concat(&[module, ".", name]))
             };
             self.bound.insert(bound, full);
         }
     }
 
     /// What a bare name stands for: its import, or a usual abbreviation.
-    pub(crate) fn resolve<'s>(&'s self, name: &'s str) -> &'s str {
+    pub(crate) fn resolve(&self, name: &'a str) -> &'a str {
         if let Some(full) = self.bound.get(name) {
             return full;
         }

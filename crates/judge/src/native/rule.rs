@@ -57,7 +57,7 @@ pub(crate) struct Call<'a> {
     pub expr: &'a ExprCall,
     pub range: TextRange,
     /// Resolved dotted name of the callee: `flask.request.args.get`.
-    pub path: std::rc::Rc<str>,
+    pub path: &'a str,
     /// Its last part.
     pub name: &'a str,
     /// The object a method is called on.
@@ -93,7 +93,7 @@ impl<'a> Call<'a> {
 
     /// Whether the callee is one of these dotted names.
     pub(crate) fn is(&self, names: &[&str]) -> bool {
-        names.iter().any(|n| super::names::same(&self.path, n))
+        names.iter().any(|n| super::names::same(self.path, n))
     }
 
     /// Whether the callee's dotted name begins so.

@@ -4,9 +4,9 @@
 //! (the contexts in which they can no longer do harm). Combining values unites taint and intersects cleanliness, so a
 //! string is as dirty as its dirtiest part.
 
+use super::scopes::Slot;
 use ruff_python_ast::Expr;
 use ruff_text_size::TextRange;
-use std::rc::Rc;
 
 /// Who may have chosen a value: a set of bits.
 pub(crate) type Taint = u32;
@@ -108,15 +108,63 @@ pub(crate) enum Literal {
 /// Marks a dynamic part inside [`Value::text`]; Python source cannot contain it.
 pub(crate) const HOLE: char = '\0';
 
+/// Most names that a value is said to come from.
+const MAX_ROOTS: usize = 8;
+
+/// Local names that a value was computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Roots {
+    count: u8,
+    slots: [Slot; MAX_ROOTS],
+}
+
+impl Roots {
+    /// No name.
+    pub(crate) const NONE: Self = Self { count: 0, slots: [0; MAX_ROOTS] };
+
+    /// One name.
+    pub(crate) const fn one(slot: Slot) -> Self {
+        let mut slots = [0; MAX_ROOTS];
+        slots[0] = slot;
+        Self { count: 1, slots }
+    }
+
+    /// Adds a name, unless it is there or there are too many.
+    pub(crate) fn add(&mut self, slot: Slot) {
+        let count = usize::from(self.count);
+        if count < MAX_ROOTS && !self.slots[..count].contains(&slot) {
+            self.slots[count] = slot;
+            self.count += 1;
+        }
+    }
+
+    /// The names, in the order they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Slot> {
+        self.slots[..usize::from(self.count)].iter().copied()
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
+        self.iter().any(|s| s == slot)
+    }
+}
+
 /// A value at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Value<'a> {
     /// Dotted name it was reached by, `()` for each call on the way: `sqlite3.connect().cursor`.
-    pub path: Option<Rc<str>>,
+    pub path: Option<&'a str>,
     /// The expression that made it, for rules that look inside lists, dictionaries and calls.
     pub expr: Option<&'a Expr>,
     /// What a string says, [`HOLE`] for its dynamic parts.
-    pub text: Option<Rc<str>>,
+    pub text: Option<&'a str>,
     /// Whether it is known to be bytes.
     pub bytes: bool,
     /// What a constant is.
@@ -128,7 +176,7 @@ pub(crate) struct Value<'a> {
     /// Where all dynamic parts are harmless, tainted or not.
     pub loose: Clean,
     /// Local names it was computed from.
-    pub roots: Vec<&'a str>,
+    pub roots: Roots,
     /// Where its taint entered.
     pub origin: Option<TextRange>,
 }
@@ -152,14 +200,14 @@ impl<'a> Value<'a> {
             taint: 0,
             clean: clean::EVERYTHING,
             loose: clean::EVERYTHING,
-            roots: Vec::new(),
+            roots: Roots::NONE,
             origin: None,
         }
     }
 
     /// A constant string.
-    pub(crate) fn string(text: &str) -> Self {
-        Self { text: Some(Rc::from(text)), ..Self::constant() }
+    pub(crate) const fn string(text: &'a str) -> Self {
+        Self { text: Some(text), ..Self::constant() }
     }
 
     /// A dynamic value somebody chose.
@@ -183,10 +231,8 @@ impl<'a> Value<'a> {
         self.clean &= part.clean;
         self.loose &= part.loose;
         self.origin = self.origin.or(part.origin);
-        for root in &part.roots {
-            if self.roots.len() < 8 && !self.roots.contains(root) {
-                self.roots.push(root);
-            }
+        for root in part.roots.iter() {
+            self.roots.add(root);
         }
     }
 
@@ -197,8 +243,8 @@ impl<'a> Value<'a> {
     }
 
     /// Whether it is a constant string, and which.
-    pub(crate) fn as_str(&self) -> Option<&str> {
-        if self.dynamic() { None } else { self.text.as_deref().filter(|t| !t.contains(HOLE)) }
+    pub(crate) fn as_str(&self) -> Option<&'a str> {
+        if self.dynamic() { None } else { self.text.filter(|t| !t.contains(HOLE)) }
     }
 
     /// Whether it is a known integer, and which.
@@ -212,23 +258,23 @@ impl<'a> Value<'a> {
     }
 
     /// Dotted name, or nothing.
-    pub(crate) fn path(&self) -> &str {
-        self.path.as_deref().unwrap_or("")
+    pub(crate) fn path(&self) -> &'a str {
+        self.path.unwrap_or("")
     }
 
     /// Its text with holes, or nothing.
-    pub(crate) fn text(&self) -> &str {
-        self.text.as_deref().unwrap_or("")
+    pub(crate) fn text(&self) -> &'a str {
+        self.text.unwrap_or("")
     }
 
     /// What its text adds to a longer string.
-    pub(crate) fn piece(&self) -> &str {
-        self.text.as_deref().unwrap_or("\0")
+    pub(crate) fn piece(&self) -> &'a str {
+        self.text.unwrap_or("\0")
     }
 
     /// Whether it is a string with dynamic parts between constant ones.
     pub(crate) fn built(&self) -> bool {
-        self.dynamic() && self.text.as_deref().is_some_and(|t| t.contains(HOLE) && t.len() > 1)
+        self.dynamic() && self.text.is_some_and(|t| t.contains(HOLE) && t.len() > 1)
     }
 }
 
@@ -236,16 +282,16 @@ impl<'a> Value<'a> {
 pub(crate) fn join<'a>(mut one: Value<'a>, other: &Value<'a>) -> Value<'a> {
     one.absorb(other);
     if one.path != other.path {
-        one.path = one.path.filter(|_| other.path.is_none()).or_else(|| other.path.clone());
+        one.path = one.path.filter(|_| other.path.is_none()).or(other.path);
     }
     if one.literal != other.literal {
         one.literal = Literal::Unknown;
     }
     if one.text != other.text {
         // Two constants stay constant without being known; otherwise the more telling text is kept.
-        let longer = |v: &Value<'_>| v.text.as_ref().map_or(0, |t| t.len());
+        let longer = |v: &Value<'_>| v.text.map_or(0, str::len);
         if longer(other) > longer(&one) {
-            one.text.clone_from(&other.text);
+            one.text = other.text;
             one.expr = other.expr.or(one.expr);
         }
         if !one.dynamic() {

@@ -1,7 +1,7 @@
 //! For a person: every finding with the lines it is about, the span marked below them.
 
 use super::{ScanReport, Sources, count, visible, weaknesses};
-use lexicon::{Finding, Severity};
+use lexicon::{Finding, LineIndex, Severity};
 use std::io::{self, Write};
 
 /// Lines of a finding that are shown.
@@ -37,13 +37,21 @@ pub(super) fn write(report: &ScanReport, sources: &Sources, color: bool, out: &m
         let place = format!("{}:{}:{}", visible(&invalid.path), invalid.line, invalid.column);
         writeln!(out, "{}: {}", paint.with("1;31", "invalid"), paint.bold(&visible(&invalid.message)))?;
         writeln!(out, "  {} {place}", paint.quiet("-->"))?;
-        if let Some(line) = sources.get(invalid.path.as_str()).and_then(|s| nth(s, invalid.line)) {
+        if let Some(line) = sources.get(invalid.path.as_str()).and_then(|s| nth(s, &LineIndex::new(s), invalid.line)) {
             snippet(out, &paint, &[(invalid.line, line)], invalid.column, invalid.column + 1, Severity::High)?;
         }
         writeln!(out)?;
     }
+    // Findings come file by file: the lines of each are found once.
+    let mut lines: Option<(&str, LineIndex)> = None;
     for finding in &report.findings {
-        one(finding, sources, &paint, out)?;
+        let source = sources.get(finding.path.as_str()).copied();
+        if let Some(source) = source
+            && lines.as_ref().is_none_or(|(path, _)| *path != finding.path)
+        {
+            lines = Some((&finding.path, LineIndex::new(source)));
+        }
+        one(finding, source.zip(lines.as_ref().map(|(_, lines)| lines)), &paint, out)?;
     }
     writeln!(out, "{}", summary(report))
 }
@@ -63,17 +71,17 @@ fn summary(report: &ScanReport) -> String {
     text
 }
 
-fn one(finding: &Finding, sources: &Sources, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
-    let head = format!("{}[{}/{}]", finding.severity.name(), finding.analyzer, visible(&finding.rule));
+fn one(finding: &Finding, text: Option<(&str, &LineIndex)>, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
+    let head = format!("{}[{}/{}]", finding.severity.name(), visible(&finding.analyzer), visible(&finding.rule));
     let cwe = weaknesses(finding);
     let label = if cwe.is_empty() { String::new() } else { format!(" ({cwe})") };
     writeln!(out, "{}: {}{label}", paint.severity(finding.severity, &head), paint.bold(&visible(&finding.message)))?;
     let path = visible(&finding.path);
     writeln!(out, "  {} {path}:{}:{}", paint.quiet("-->"), finding.start.line, finding.start.column)?;
-    if let Some(source) = sources.get(finding.path.as_str()) {
-        let last = finding.end.line.min(finding.start.line + LINES - 1);
+    if let Some((source, lines)) = text {
+        let last = finding.end.line.min(finding.start.line.saturating_add(LINES - 1));
         let shown: Vec<(usize, &str)> =
-            (finding.start.line..=last).filter_map(|n| Some((n, nth(source, n)?))).collect();
+            (finding.start.line..=last).filter_map(|n| Some((n, nth(source, lines, n)?))).collect();
         let end = if finding.end.line == finding.start.line { finding.end.column } else { usize::MAX };
         snippet(out, paint, &shown, finding.start.column, end, finding.severity)?;
     }
@@ -85,10 +93,9 @@ fn one(finding: &Finding, sources: &Sources, paint: &Paint, out: &mut dyn Write)
 }
 
 /// Line of a text, from 1, as Python counts lines, without its end.
-fn nth(source: &str, line: usize) -> Option<&str> {
-    let index = lexicon::LineIndex::new(source);
+fn nth<'s>(source: &'s str, index: &LineIndex, line: usize) -> Option<&'s str> {
     let start = index.line_start(line)?;
-    let end = index.line_start(line + 1).unwrap_or(source.len());
+    let end = index.line_start(line.saturating_add(1)).unwrap_or(source.len());
     Some(source[start..end].trim_end_matches(['\r', '\n']))
 }
 

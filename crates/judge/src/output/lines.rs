@@ -14,7 +14,7 @@ pub(super) fn concise(report: &ScanReport, out: &mut dyn Write) -> io::Result<()
         let cwe = weaknesses(f);
         let gap = if cwe.is_empty() { "" } else { " " };
         let (severity, rule, message) = (f.severity.name(), visible(&f.rule), visible(&f.message));
-        writeln!(out, "{place}: {severity} {}/{rule}{gap}{cwe} {message}", f.analyzer)?;
+        writeln!(out, "{place}: {severity} {}/{rule}{gap}{cwe} {message}", visible(&f.analyzer))?;
     }
     Ok(())
 }
@@ -23,7 +23,11 @@ pub(super) fn concise(report: &ScanReport, out: &mut dyn Write) -> io::Result<()
 pub(super) fn github(report: &ScanReport, out: &mut dyn Write) -> io::Result<()> {
     for i in &report.invalid {
         let (path, message) = (property(&i.path), data(&i.message));
-        writeln!(out, "::error file={path},line={},col={},title=invalid Python::{message}", i.line, i.column)?;
+        writeln!(out, "::error file={path},line={},col={},title=invalid::{message}", i.line, i.column)?;
+    }
+    for s in &report.skipped {
+        let (path, message) = (property(&s.path), data(&format!("{} left it out: {}", s.analyzer, s.message)));
+        writeln!(out, "::error file={path},title=not looked at::{message}")?;
     }
     for f in &report.findings {
         let level = match f.severity {
@@ -31,7 +35,8 @@ pub(super) fn github(report: &ScanReport, out: &mut dyn Write) -> io::Result<()>
             Severity::Medium => "warning",
             Severity::Low => "notice",
         };
-        let (path, title) = (property(&f.path), property(&format!("{}/{} {}", f.analyzer, f.rule, weaknesses(f))));
+        let (path, title) =
+            (property(&f.path), property(&format!("{}/{} {}", visible(&f.analyzer), visible(&f.rule), weaknesses(f))));
         let (start, end) = (f.start, f.end);
         // Columns are allowed on one line only.
         let columns = if start.line == end.line {

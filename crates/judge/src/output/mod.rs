@@ -80,7 +80,7 @@ impl FromStr for Format {
     }
 }
 
-/// A file that is not Python.
+/// A file that is not valid in its language.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invalid {
     /// File, as the caller named it.
@@ -138,7 +138,7 @@ pub type Sources<'a> = HashMap<&'a str, &'a str>;
 /// be in order, and `sources` hold their files.
 #[must_use]
 pub fn fingerprints(findings: &[Finding], sources: &Sources) -> Vec<String> {
-    let mut seen = HashMap::new();
+    let mut seen = sarif::Seen::default();
     findings.iter().map(|finding| sarif::fingerprint(finding, sources, &mut seen)).collect()
 }
 

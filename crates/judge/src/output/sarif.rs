@@ -1,7 +1,7 @@
 //! SARIF 2.1.0 (OASIS standard, with the members that code scanning services read): one run an analyzer.
 
 use super::{ScanReport, Sources};
-use crate::native;
+use crate::{languages, native};
 use lexicon::{Finding, LineIndex, Position, Severity};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -33,17 +33,17 @@ fn run(report: &ScanReport, sources: &Sources, analyzer: &str, first: bool) -> V
     }
     let order: HashMap<&str, usize> = examples.keys().enumerate().map(|(i, id)| (*id, i)).collect();
     let rules: Vec<Value> = examples.values().map(|finding| rule(finding)).collect();
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut seen = Seen::default();
     let results: Vec<Value> = findings.iter().map(|f| result(f, order[f.rule.as_str()], sources, &mut seen)).collect();
     // What does not parse is told once, by the first run.
-    let notes: Vec<Value> = if first {
+    let mut notes: Vec<Value> = if first {
         report
             .invalid
             .iter()
             .map(|i| {
                 json!({
                     "level": "error",
-                    "message": { "text": format!("{}: not Python: {}", i.path, i.message) },
+                    "message": { "text": format!("{}: not valid: {}", i.path, i.message) },
                     "locations": [{ "physicalLocation": {
                         "artifactLocation": { "uri": uri(&i.path) },
                         "region": { "startLine": i.line, "startColumn": i.column },
@@ -54,6 +54,16 @@ fn run(report: &ScanReport, sources: &Sources, analyzer: &str, first: bool) -> V
     } else {
         Vec::new()
     };
+    // Files that were not looked at make the run one that failed: its silence about them is no verdict.
+    let skipped = report.skipped.iter().filter(|s| s.analyzer == analyzer);
+    notes.extend(skipped.map(|s| {
+        json!({
+            "level": "error",
+            "message": { "text": format!("{}: not looked at: {}", s.path, s.message) },
+            "locations": [{ "physicalLocation": { "artifactLocation": { "uri": uri(&s.path) } } }],
+        })
+    }));
+    let whole = !report.skipped.iter().any(|s| s.analyzer == analyzer);
     let name = if analyzer == native::ANALYZER { "rampart".to_owned() } else { format!("rampart {analyzer}") };
     json!({
         "tool": { "driver": {
@@ -62,13 +72,13 @@ fn run(report: &ScanReport, sources: &Sources, analyzer: &str, first: bool) -> V
             "rules": rules,
         } },
         "columnKind": "unicodeCodePoints",
-        "invocations": [{ "executionSuccessful": true, "toolExecutionNotifications": notes }],
+        "invocations": [{ "executionSuccessful": whole, "toolExecutionNotifications": notes }],
         "results": results,
     })
 }
 
 fn rule(example: &Finding) -> Value {
-    let known = native::rules::ALL.iter().find(|r| example.analyzer == native::ANALYZER && r.id == example.rule);
+    let known = Some(&example.rule).filter(|_| example.analyzer == native::ANALYZER).and_then(|id| languages::rule(id));
     let short = known.map_or(example.message.as_str(), |r| r.what);
     let full = known.map_or_else(|| example.message.clone(), |r| format!("{} {}", r.what, r.why));
     let help = known.map_or(example.message.as_str(), |r| r.remedy);
@@ -92,7 +102,7 @@ fn rule(example: &Finding) -> Value {
     rule
 }
 
-fn result(finding: &Finding, rule_index: usize, sources: &Sources, seen: &mut HashMap<String, usize>) -> Value {
+fn result<'s>(finding: &Finding, rule_index: usize, sources: &Sources<'s>, seen: &mut Seen<'s>) -> Value {
     let mut result = json!({
         "ruleId": finding.rule,
         "ruleIndex": rule_index,
@@ -163,18 +173,27 @@ fn uri(path: &str) -> String {
     out
 }
 
+/// What fingerprints were made of so far.
+#[derive(Default)]
+pub(super) struct Seen<'s> {
+    /// How often a rule spoke of a line.
+    times: HashMap<String, usize>,
+    /// Lines of the files, found once each.
+    lines: HashMap<&'s str, LineIndex>,
+}
+
 /// A name that a finding keeps while lines above it come and go: rule, path, the text of its line and, where that repeats,
 /// the how-manieth it is.
-pub(super) fn fingerprint(finding: &Finding, sources: &Sources, seen: &mut HashMap<String, usize>) -> String {
-    let line = sources.get(finding.path.as_str()).and_then(|source| {
-        let index = LineIndex::new(source);
+pub(super) fn fingerprint<'s>(finding: &Finding, sources: &Sources<'s>, seen: &mut Seen<'s>) -> String {
+    let line = sources.get_key_value(finding.path.as_str()).and_then(|(path, source)| {
+        let index = seen.lines.entry(path).or_insert_with(|| LineIndex::new(source));
         let start = index.line_start(finding.start.line)?;
-        let end = index.line_start(finding.start.line + 1).unwrap_or(source.len());
+        let end = index.line_start(finding.start.line.saturating_add(1)).unwrap_or(source.len());
         Some(source[start..end].split_whitespace().collect::<Vec<_>>().join(" "))
     });
     let text =
         [&finding.analyzer, &finding.rule, &finding.path, &line.unwrap_or_default()].map(String::as_str).join("\0");
-    let number = seen.entry(text.clone()).or_insert(0);
+    let number = seen.times.entry(text.clone()).or_insert(0);
     *number += 1;
     let mut hash = Sha256::new();
     hash.update(text.as_bytes());

@@ -177,6 +177,40 @@ fn junit_is_well_formed() {
     assert!(text(&empty, Format::Junit).contains(r#"tests="1" failures="0""#));
 }
 
+/// A file that was not looked at is in no form a passing one.
+#[test]
+fn what_was_left_out_is_told_in_every_form() {
+    let skipped = vec![Skipped { path: "big.py".to_owned(), analyzer: "bandit", message: "it hung".to_owned() }];
+    let report = ScanReport { invalid: vec![], findings: vec![], skipped, ..report() };
+    assert!(
+        text(&report, Format::Github).contains("::error file=big.py,title=not looked at::bandit left it out: it hung")
+    );
+    let junit = text(&report, Format::Junit);
+    assert!(junit.contains(r#"tests="1" failures="0" errors="1""#) && junit.contains("<error type="), "{junit}");
+    assert!(!junit.contains("without findings"));
+    let log: serde_json::Value = serde_json::from_str(&text(&report, Format::Sarif)).unwrap();
+    let bandit = &log["runs"][1]["invocations"][0];
+    assert_eq!(bandit["executionSuccessful"], false, "{log}");
+    assert_eq!(bandit["toolExecutionNotifications"][0]["message"]["text"], "big.py: not looked at: it hung");
+    assert_eq!(log["runs"][0]["invocations"][0]["executionSuccessful"], true);
+}
+
+/// Reports of others name any place, and any program.
+#[test]
+fn places_outside_and_names_that_steer_do_no_harm() {
+    let mut report = report();
+    let far = Position { line: usize::MAX, column: usize::MAX };
+    report.findings[0].start = far;
+    report.findings[1].end = far;
+    for finding in &mut report.findings {
+        finding.analyzer = "x\u{1b}[2J".to_owned();
+    }
+    for &format in Format::ALL {
+        let shown = text(&report, format);
+        assert!(!shown.contains('\u{1b}'), "{format}: {shown}");
+    }
+}
+
 #[test]
 fn every_format_has_a_name() {
     for &format in Format::ALL {

@@ -226,7 +226,7 @@ fn compared<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         let default = cx.peek(default);
         let object = getter.func.as_attribute_expr().map(|a| cx.peek(&a.value)).unwrap_or_default();
         let headers = object.path().contains("request") || object.path().contains("environ");
-        if default.text.as_deref() == Some("") && !default.dynamic() && !headers {
+        if default.text == Some("") && !default.dynamic() && !headers {
             cx.report(&UNKNOWN_USER, call.range);
         }
     }

@@ -19,7 +19,7 @@ rule!(BOMB, "decompression-bomb", [409, 400, 770], Medium, Medium,
     [Check::Call(&["read", "decompress", "readlines", "load"], inflated)]);
 
 fn extracted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let tar = path.contains("tarfile.") || path.contains("tar.") || path.contains("TarFile");
     let text = cx.function_text();
     match call.name {
@@ -42,7 +42,7 @@ fn inflated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let text = cx.function_text();
     let bounded =
         ["file_size", "max_length", "MAX_", "max_size", "unconsumed_tail", "limit"].iter().any(|g| text.contains(g));
-    let path = call.path.as_ref();
+    let path = call.path;
     let compressed = [
         "gzip.open()",
         "gzip.GzipFile()",

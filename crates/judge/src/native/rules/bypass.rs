@@ -46,7 +46,13 @@ const ACCOUNTS: &[&str] = &[
 
 fn believed<'a>(cx: &mut Engine<'a>, stmt: &'a Stmt) {
     let Stmt::If(s) = stmt else { return };
-    if !matches!(s.test.as_ref(), Expr::Compare(_) | Expr::BoolOp(_)) {
+    let with_text = |c: &ExprCompare| matches!(c.comparators.as_ref(), [Expr::StringLiteral(_)]);
+    let asks = match s.test.as_ref() {
+        Expr::Compare(compare) => with_text(compare),
+        Expr::BoolOp(op) => op.values.iter().any(|v| v.as_compare_expr().is_some_and(with_text)),
+        _ => false,
+    };
+    if !asks {
         return;
     }
     if !names::mentions(cx.function_name(), DECIDING) || !s.body.iter().any(|b| lets_in(cx, b)) {

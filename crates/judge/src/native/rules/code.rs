@@ -32,7 +32,7 @@ rule!(MASS_ASSIGNMENT, "mass-assignment", [915, 269], Medium, Medium,
 
 fn evaluated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(code) = call.args.first() else { return };
-    let builtin = call.path.as_ref() == call.name || call.under(&["builtins.", "code."]);
+    let builtin = call.path == call.name || call.under(&["builtins.", "code."]);
     // `model.eval()` and `re.compile` are something else.
     if !builtin || call.name == "compile" && call.args.len() < 2 {
         return;
@@ -44,7 +44,7 @@ fn evaluated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn imported<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(name) = call.args.first() else { return };
-    let constant_prefix = name.text.as_deref().is_some_and(|t| !t.starts_with('\0'));
+    let constant_prefix = name.text.is_some_and(|t| !t.starts_with('\0'));
     if cx.dirty(name, taint::PARAM | taint::OUTSIDE, clean::CODE) && !constant_prefix {
         cx.report_from(&NAMED_CODE, call.range, Some(name));
     }
@@ -57,7 +57,7 @@ fn called_by_name<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         return;
     }
     let name = cx.peek(&getter.arguments.args[1]);
-    let affixed = name.text.as_deref().is_some_and(|t| t.trim_matches('\0').len() > 2);
+    let affixed = name.text.is_some_and(|t| t.trim_matches('\0').len() > 2);
     if cx.dirty(&name, taint::PARAM | taint::OUTSIDE, clean::CODE) && !affixed {
         cx.report_from(&ATTRIBUTE, call.range, Some(&name));
     }
@@ -65,7 +65,7 @@ fn called_by_name<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn assigned<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     match call.name {
-        "setattr" if call.path.as_ref() == "setattr" => {
+        "setattr" if call.path == "setattr" => {
             let Some(name) = call.args.get(1) else { return };
             if cx.dirty(name, taint::PARAM | taint::OUTSIDE, clean::CODE) && name.text.is_none() {
                 cx.report_from(&MASS_ASSIGNMENT, call.range, Some(name));

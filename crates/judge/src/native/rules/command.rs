@@ -64,8 +64,7 @@ const STARTERS: &[&str] = &[
 ];
 
 fn is_subprocess(call: &Call<'_>) -> bool {
-    call.path.starts_with("subprocess.")
-        || (call.path.as_ref() == call.name && call.name != "run" && call.name != "call")
+    call.path.starts_with("subprocess.") || (call.path == call.name && call.name != "run" && call.name != "call")
 }
 
 fn harmful<'a>(cx: &Engine<'a>, command: &Value<'a>) -> bool {
@@ -117,7 +116,7 @@ fn started<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
                 || via_shell(cx, command)
         }
         "system" => call.is(&["os.system", "system"]),
-        "popen" | "popen2" | "popen3" | "popen4" => call.under(&["os.", "popen2."]) || call.path.as_ref() == "popen",
+        "popen" | "popen2" | "popen3" | "popen4" => call.under(&["os.", "popen2."]) || call.path == "popen",
         "getoutput" | "getstatusoutput" => call.under(&["subprocess.", "commands."]) || call.receiver.is_none(),
         "create_subprocess_shell" => true,
         "exec_command" => command.built(),
@@ -207,7 +206,7 @@ fn options<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         }
         let option_value =
             matches!(previous.as_str(), "-e" | "-o" | "-C" | "-f" | "-czf" | "-cf" | "-i" | "-in" | "-out" | "-p");
-        let bare = value.text.as_deref().is_none_or(|t| t.starts_with(HOLE));
+        let bare = value.text.is_none_or(|t| t.starts_with(HOLE));
         if i > 0
             && value.dynamic()
             && bare

@@ -87,7 +87,7 @@ const HASHES: &[&str] = &[
 ];
 
 fn is_digest_constructor(call: &Call<'_>) -> Option<String> {
-    let path = call.path.as_ref();
+    let path = call.path;
     if path == "hashlib.new" {
         return call.args.first().and_then(|a| a.as_str()).map(|s| s.to_ascii_lowercase().replace('-', ""));
     }
@@ -108,7 +108,7 @@ fn weak(name: &str) -> bool {
 }
 
 fn hashed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let constructor = is_digest_constructor(call).is_some_and(|n| weak(&n));
     let cryptography = path.ends_with("hashes.MD5") || path.ends_with("hashes.SHA1");
     let marked = call.keyword("usedforsecurity").is_some_and(|u| u.is_bool(false));
@@ -159,7 +159,7 @@ const CIPHERS: &[&str] = &[
 ];
 
 fn cipher<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let algorithms = path.contains("algorithms.")
         && matches!(call.name, "ARC4" | "TripleDES" | "Blowfish" | "IDEA" | "CAST5" | "SEED" | "RC2");
     let ecb = path.ends_with("modes.ECB");
@@ -198,7 +198,7 @@ const KEYS: &[&str] = &[
 ];
 
 fn key<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let size = match call.name {
         "generate_private_key" if path.contains("rsa") => call.arg(1, "key_size"),
         "generate_private_key" if path.contains("dsa") => call.arg(0, "key_size"),
@@ -228,7 +228,7 @@ fn key<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 const NONCES: &[&str] = &["CBC", "CTR", "GCM", "CFB", "OFB", "encrypt", "new", "ChaCha20", "CFB8"];
 
 fn nonce<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let value = match call.name {
         "CBC" | "CTR" | "GCM" | "CFB" | "OFB" | "CFB8" if path.contains("modes.") => call.args.first(),
         "ChaCha20" if path.contains("algorithms.") => call.args.get(1),

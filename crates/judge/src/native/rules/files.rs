@@ -84,9 +84,7 @@ fn umask<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn mktemp<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if call.is(&["tempfile.mktemp", "os.tempnam", "os.tmpnam"])
-        || matches!(call.path.as_ref(), "mktemp" | "tempfile.mktemp")
-    {
+    if call.is(&["tempfile.mktemp", "os.tempnam", "os.tmpnam"]) || matches!(call.path, "mktemp" | "tempfile.mktemp") {
         cx.report(&TEMPORARY, call.range);
     }
 }
@@ -193,7 +191,6 @@ fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
                     let opened = cx
                         .peek(&call.func)
                         .path
-                        .as_deref()
                         .is_some_and(|p| matches!(p, "open" | "io.open" | "codecs.open" | "gzip.open"));
                     if !opened {
                         continue;
@@ -228,15 +225,15 @@ fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
 }
 
 fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let text = cx.function_text();
-    if ["chmod", "os.open", "umask", "opener=", "encrypt", "Fernet"].iter().any(|s| text.contains(s)) {
-        return;
-    }
     let handle = match call.name {
         "dump" => call.args.get(1),
         _ => call.receiver.as_ref(),
     };
     if !handle.is_some_and(|h| h.path().ends_with("open()") && !h.path().contains("os.")) {
+        return;
+    }
+    let text = cx.function_text();
+    if ["chmod", "os.open", "umask", "opener=", "encrypt", "Fernet"].iter().any(|s| text.contains(s)) {
         return;
     }
     let Some(content) = call.expr.arguments.args.first() else { return };

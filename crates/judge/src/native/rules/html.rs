@@ -151,7 +151,7 @@ fn fragment<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         Some(Expr::Name(_)) => value.from(SOURCES),
         _ => false,
     };
-    if call.path.as_ref() == "self.write" && pages && converted && value.dynamic() && cx.open(value, clean::HTML) {
+    if call.path == "self.write" && pages && converted && value.dynamic() && cx.open(value, clean::HTML) {
         report(cx, call.range, value);
     }
 }
@@ -232,7 +232,7 @@ fn template<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let engine = match call.name {
         "Template" => {
             call.under(&["jinja2.", "mako.", "django.template", "tornado.template"])
-                || call.path.as_ref() == "Template" && !cx.imports.binds("Template")
+                || call.path == "Template" && !cx.imports.binds("Template")
         }
         _ => true,
     };

@@ -25,8 +25,7 @@ const METHODS: &[&str] = &["debug", "info", "warning", "warn", "error", "critica
 /// Whether a call writes to a log.
 fn is_log(call: &Call<'_>) -> bool {
     let object = call.path.rsplit_once('.').map_or("", |(o, _)| o).to_ascii_lowercase();
-    call.name != "msg" && (object.contains("log") || object.ends_with("_logger"))
-        || call.path.as_ref() == "syslog.syslog"
+    call.name != "msg" && (object.contains("log") || object.ends_with("_logger")) || call.path == "syslog.syslog"
 }
 
 fn logged<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {

@@ -75,7 +75,7 @@ fn password_within(expr: &Expr, depth: usize) -> bool {
 fn hashed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let fast = call.under(&["hashlib."])
         && call.receiver.as_ref().is_some_and(|r| r.path() == "hashlib" || call.name == "update");
-    let Some(data) = call.expr.arguments.args.get(usize::from(call.path.as_ref() == "hashlib.new")) else { return };
+    let Some(data) = call.expr.arguments.args.get(usize::from(call.path == "hashlib.new")) else { return };
     let function = names::mentions(cx.function_name(), &["password", "passwd", "pwd"]);
     // Names may be neutral in a function that says what it does.
     let plain = function && cx.peek(data).from(taint::PARAM);

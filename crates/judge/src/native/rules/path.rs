@@ -222,9 +222,9 @@ fn follows<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let text = path.text();
     let fixed_name = text.starts_with("\0/") && !text[2..].contains(HOLE) && text.len() > 2;
     // Only folders that belong to people: an output folder of the program's own is the usual case.
-    let base = path.roots.first().copied().unwrap_or("");
+    let base = path.roots.iter().next().map_or("", |slot| cx.scopes.text(slot));
     let personal = names::mentions(base, &["home", "user", "homedir", "userdir", "spool", "inbox", "maildir"]);
-    if call.path.as_ref() == "open"
+    if call.path == "open"
         && written
         && fixed_name
         && personal

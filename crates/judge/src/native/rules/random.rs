@@ -67,7 +67,7 @@ fn guessed(name: &str) -> bool {
 }
 
 fn drawn<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let weak = path.strip_prefix("random.").or_else(|| path.strip_prefix("numpy.random.")).is_some_and(|f| {
         matches!(
             f,
@@ -130,7 +130,7 @@ fn predictable<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let function = cx.function_name();
     let issues = names::mentions(function, TOKENS)
         && !names::mentions(function, &["cache", "hash", "check", "verify", "file", "digest", "sign", "etag"]);
-    if matches!(call.path.as_ref(), "uuid.uuid1" | "uuid1") {
+    if matches!(call.path, "uuid.uuid1" | "uuid1") {
         if issues || !cx.imports.any() {
             cx.report(&PREDICTABLE, call.range);
         }

@@ -89,7 +89,7 @@ fn redirected<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(target) = call.args.first().or_else(|| call.keyword("url")).or_else(|| call.keyword("location")) else {
         return;
     };
-    let local = target.text.as_deref().is_some_and(|t| t.starts_with('/') && !t.starts_with("/\0") && t.len() > 1);
+    let local = target.text.is_some_and(|t| t.starts_with('/') && !t.starts_with("/\0") && t.len() > 1);
     if host_open(target)
         && !local
         && cx.dirty(target, taint::REQUEST | taint::INPUT, clean::URL)
@@ -109,9 +109,9 @@ fn location<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
 
 fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let connection = call.is(&["http.client.HTTPSConnection", "http.client.HTTPConnection"])
-        || matches!(call.path.as_ref(), "HTTPSConnection" | "HTTPConnection");
+        || matches!(call.path, "HTTPSConnection" | "HTTPConnection");
     let socket = call.is(&["socket.create_connection"]);
-    if !connection && !socket && !is_fetch(&call.path) {
+    if !connection && !socket && !is_fetch(call.path) {
         return;
     }
     let url =
@@ -138,7 +138,7 @@ fn fetched<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn waits<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if call.under(&["httpx.", "aiohttp.", "urllib3."]) || !is_fetch(&call.path) || call.open_ended() {
+    if call.under(&["httpx.", "aiohttp.", "urllib3."]) || !is_fetch(call.path) || call.open_ended() {
         return;
     }
     let position = if call.name == "urlopen" { 2 } else { usize::MAX };
@@ -172,7 +172,7 @@ fn connects<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn plain_url<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if !is_fetch(&call.path) {
+    if !is_fetch(call.path) {
         return;
     }
     let Some(url) = url_argument(call) else { return };
@@ -188,7 +188,7 @@ fn plain_url<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn plain_protocol<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let telnet = call.is(&["telnetlib.Telnet"]);
     let text = cx.function_text();
     let upgraded =
@@ -205,7 +205,7 @@ fn plain_protocol<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn secret_query<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    if !is_fetch(&call.path) {
+    if !is_fetch(call.path) {
         return;
     }
     if let Some(Expr::Dict(dict)) = call.keyword("params").and_then(|p| p.expr) {
@@ -229,6 +229,11 @@ fn secret_query<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn downloaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
+    let content = match call.name {
+        "write" | "write_bytes" | "exec" => call.args.first(),
+        _ => return,
+    };
+    let Some(content) = content else { return };
     let text = cx.function_text();
     if ["sha256", "sha512", "sha384", "hashlib", "compare_digest", "verify(", "signature", "checksum", "digest"]
         .iter()
@@ -236,12 +241,6 @@ fn downloaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     {
         return;
     }
-    let content = match call.name {
-        "write" | "write_bytes" | "exec" => call.args.first(),
-        "urlretrieve" => return,
-        _ => return,
-    };
-    let Some(content) = content else { return };
     // What is fetched from a constant address over TLS is at least what its owner put there; a given one need not be.
     let program = names::mentions(
         cx.function_name(),

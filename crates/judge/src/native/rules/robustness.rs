@@ -3,7 +3,7 @@
 use crate::native::{
     engine::Engine,
     rule::{Binary, Check},
-    value::{clean, taint},
+    value::{Roots, clean, taint},
 };
 use ruff_python_ast::{ExceptHandlerExceptHandler, Expr, Operator, Stmt, StmtFunctionDef};
 use ruff_text_size::Ranged;
@@ -51,9 +51,13 @@ fn divided<'a>(cx: &mut Engine<'a>, binary: &Binary<'a>) {
         return;
     }
     let subject = subject.id.as_str();
-    let average = binary.op == Operator::Div && binary.left_expr.is_name_expr() && binary.left.roots.contains(&subject);
+    let average = binary.op == Operator::Div
+        && binary.left_expr.is_name_expr()
+        && cx.scopes.known(subject).is_some_and(|slot| binary.left.roots.contains(slot));
     let Some(value) = cx.lookup(subject).cloned() else { return };
-    let parameter = value.from(taint::PARAM) && value.text.is_none() && value.roots == [subject];
+    let parameter = value.from(taint::PARAM)
+        && value.text.is_none()
+        && cx.scopes.known(subject).is_some_and(|slot| value.roots == Roots::one(slot));
     if average && parameter && cx.dirty(&value, taint::PARAM, clean::NONZERO) {
         cx.report(&DIVISION, binary.range);
     }
@@ -69,6 +73,9 @@ fn default<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
             Expr::Call(c) => c.arguments.is_empty() && matches!(cx.text(c.func.as_ref()), "list" | "dict" | "set"),
             _ => false,
         };
+        if !mutable {
+            continue;
+        }
         let name = parameter.parameter.name.as_str();
         let changed =
             [".append(", ".extend(", ".add(", ".update(", ".setdefault(", ".insert(", ".pop(", ".remove(", ".clear("]
@@ -76,7 +83,7 @@ fn default<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
                 .any(|m| text.contains(&format!("{name}{m}")))
                 || text.contains(&format!("\n    {name}[")) && text.contains("] =")
                 || text.contains(&format!("{name} += "));
-        if mutable && changed && !text.contains(&format!("{name} = ")) {
+        if changed && !text.contains(&format!("{name} = ")) {
             cx.report(&SHARED_DEFAULT, default.range());
         }
     }

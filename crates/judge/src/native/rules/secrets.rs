@@ -129,10 +129,13 @@ fn secret_name(name: &str) -> bool {
 }
 
 fn assigned<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
-    if assign.augmented || assign.value.dynamic() || !secret_name(assign.name) {
+    if assign.augmented || assign.value.dynamic() {
         return;
     }
-    let text = assign.value.as_str().unwrap_or("");
+    let Some(text) = assign.value.as_str() else { return };
+    if !secret_name(assign.name) {
+        return;
+    }
     let flask = matches!(assign.target, Expr::Attribute(_)) && assign.name == "secret_key";
     let configured = assign.name == "SECRET_KEY" && assign.target.is_subscript_expr();
     let literal =
@@ -147,12 +150,12 @@ fn assigned<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
 fn passed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     for (name, value) in &call.keywords {
         let Some(name) = name else { continue };
-        let text = value.as_str().unwrap_or("").to_owned();
+        let text = value.as_str().unwrap_or("");
         let literal = value.expr.is_some_and(|e| matches!(e, Expr::StringLiteral(_) | Expr::BytesLiteral(_)));
         if literal
             && secret_name(name)
             && secret_text(value)
-            && !names_itself(name, &text)
+            && !names_itself(name, text)
             && !matches!(*name, "key" | "sort_key")
         {
             cx.report(&HARDCODED, call.range);
@@ -160,7 +163,7 @@ fn passed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         }
     }
     // Constant keys of signatures, ciphers and tokens, by position.
-    let keyed = match call.path.as_ref() {
+    let keyed = match call.path {
         "hmac.new" | "jwt.encode" | "jwt.decode" | "cryptography.fernet.Fernet" => {
             let position = usize::from(call.path.starts_with("jwt."));
             call.args.get(position)
@@ -186,14 +189,15 @@ fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
     if !matches!(compare.op, ruff_python_ast::CmpOp::Eq | ruff_python_ast::CmpOp::NotEq) {
         return;
     }
+    if !compare.right_expr.is_string_literal_expr() {
+        return;
+    }
     let name = names::last(compare.left_expr);
-    let text = compare.right.as_str().unwrap_or("").to_owned();
-    let literal = compare.right_expr.is_string_literal_expr();
-    if literal
+    let text = compare.right.as_str().unwrap_or("");
+    if text.len() >= 4
         && secret_name(name)
         && secret_text(&compare.right)
-        && text.len() >= 4
-        && !names_itself(name, &text)
+        && !names_itself(name, text)
         && compare.left.dynamic()
     {
         cx.report(&HARDCODED, compare.range);
@@ -201,8 +205,8 @@ fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
 }
 
 fn defaulted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let environment = call.is(&["os.environ.get", "os.getenv", "os.environ.setdefault"])
-        || matches!(call.path.as_ref(), "config" | "env");
+    let environment =
+        call.is(&["os.environ.get", "os.getenv", "os.environ.setdefault"]) || matches!(call.path, "config" | "env");
     let Some(name) = call.args.first().and_then(|n| n.as_str()) else { return };
     let Some(default) = call.args.get(1).or_else(|| call.keyword("default")) else { return };
     let secret = names::mentions(name, KEPT) && secret_name(name);

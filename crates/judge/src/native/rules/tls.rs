@@ -38,7 +38,10 @@ rule!(BIND_ALL, "binds-all-interfaces", [1327, 605, 668, 200], Medium, Medium,
     [Check::Call(&["bind", "run", "HTTPServer", "TCPServer", "ThreadingHTTPServer", "create_server", "start_server", "run_simple", "serve", "runserver", "make_server", "run_app"], bind)]);
 
 fn unverified<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
+    if call.keywords.is_empty() && !path.starts_with("ssl.") {
+        return;
+    }
     let verify = call.keyword("verify").is_some_and(|v| v.is_bool(false))
         && (call.under(&["requests.", "httpx.", "session", "self.session", "client"])
             || matches!(
@@ -99,7 +102,7 @@ fn version<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let by_argument = method.is_some_and(old) || call.keyword("ssl_version").is_some_and(old);
     let context = call.is(&["ssl.SSLContext"]) && call.args.is_empty() && call.keywords.is_empty();
     // The function is deprecated because it takes whatever version both sides still speak.
-    let unversioned = call.path.as_ref() == "ssl.wrap_socket"
+    let unversioned = call.path == "ssl.wrap_socket"
         && call.keyword("ssl_version").is_none()
         && call.args.len() < 6
         && !call.open_ended();
@@ -127,8 +130,11 @@ fn version<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn minimum<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
-    let name = assign.value.path().rsplit('.').next().unwrap_or("").to_owned();
-    let old_version = matches!(name.as_str(), "TLSv1" | "TLSv1_1" | "SSLv3" | "MINIMUM_SUPPORTED");
+    if !matches!(assign.name, "minimum_version" | "maximum_version" | "ssl_version") {
+        return;
+    }
+    let name = assign.value.path().rsplit('.').next().unwrap_or("");
+    let old_version = matches!(name, "TLSv1" | "TLSv1_1" | "SSLv3" | "MINIMUM_SUPPORTED");
     let weak = matches!(assign.name, "minimum_version" | "maximum_version") && old_version
         || assign.name == "ssl_version" && old(&assign.value);
     if weak {

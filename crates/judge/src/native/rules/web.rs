@@ -219,17 +219,23 @@ fn exempted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn logged_in<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
     let Expr::Subscript(target) = assign.target else { return };
+    let identity = assign.value.dynamic()
+        && names::mentions(
+            assign.name,
+            &["user", "userid", "username", "account", "uid", "login", "member", "authenticated", "customer", "email"],
+        );
+    if !identity {
+        return;
+    }
     let session = cx.peek(&target.value);
-    let is_session = session.path() == "flask.session" || session.path().ends_with("request.session");
-    let identity = names::mentions(
-        assign.name,
-        &["user", "userid", "username", "account", "uid", "login", "member", "authenticated", "customer", "email"],
-    );
+    if session.path() != "flask.session" && !session.path().ends_with("request.session") {
+        return;
+    }
     let text = cx.function_text();
     let renewed = ["session.clear()", "cycle_key", ".flush()", "regenerate", "session.pop(", "rotate", "invalidate()"]
         .iter()
         .any(|s| text.contains(s));
-    if is_session && identity && !renewed && assign.value.dynamic() {
+    if !renewed {
         cx.report(&FIXATION, assign.range);
     }
 }
@@ -316,7 +322,7 @@ fn answers(cx: &Engine<'_>) -> bool {
 }
 
 fn error_returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
-    let Some(expr) = value.expr else { return };
+    let Some(expr) = value.expr.filter(|_| cx.errors) else { return };
     if answers(cx) && error_in(cx, expr) {
         cx.findings.retain(|f| !(std::ptr::eq(f.rule, &ERROR_SHOWN) && range.contains_range(f.range)));
         cx.report(&ERROR_SHOWN, range);
@@ -324,6 +330,9 @@ fn error_returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) 
 }
 
 fn error_sent<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
+    if !cx.errors {
+        return;
+    }
     let expr = call.expr;
     let shown = expr.arguments.args.iter().any(|a| error_in(cx, a))
         || expr

@@ -30,7 +30,7 @@ const PARSERS: &[&str] = &[
 ];
 
 fn parsed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let path = call.path.as_ref();
+    let path = call.path;
     let function = call.name;
     let found = if path.starts_with("lxml.") {
         match function {

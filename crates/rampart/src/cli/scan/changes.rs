@@ -4,7 +4,9 @@ use anyhow::{Context, Result, bail};
 use lexicon::Finding;
 use std::{
     collections::HashMap,
-    ops::RangeInclusive,
+    ffi::OsStr,
+    ops::{Range, RangeInclusive},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -24,14 +26,18 @@ impl Changes {
         if base.starts_with('-') {
             bail!("{base:?} is no revision");
         }
-        let root = PathBuf::from(git(&["rev-parse", "--show-toplevel"])?.trim_end_matches('\n'));
+        let root = git(&["rev-parse", "--show-toplevel"])?;
+        let root = path(root.trim_ascii_end());
         let revision = git(&["rev-parse", "--verify", "--quiet", &format!("{base}^{{commit}}")])
             .with_context(|| format!("{base:?} is no revision here"))?;
+        let revision = String::from_utf8_lossy(&revision);
         let diff = git(&[
             "diff",
             "--unified=0",
             "--no-color",
             "--no-ext-diff",
+            "--no-textconv",
+            "--text",
             "--no-renames",
             "--relative",
             "--src-prefix=a/",
@@ -41,22 +47,33 @@ impl Changes {
         // `--relative` counts from the current folder, as `ls-files` does.
         let here = std::path::absolute(".").unwrap_or(root);
         let mut changes = Self::read(&diff, &here);
-        for name in git(&["ls-files", "--others", "--exclude-standard", "-z"])?.split('\0').filter(|n| !n.is_empty()) {
-            changes.lines.insert(plain(&here.join(name)), vec![1..=usize::MAX]);
+        let new = git(&["ls-files", "--others", "--exclude-standard", "-z"])?;
+        for name in new.split(|b| *b == 0).filter(|n| !n.is_empty()) {
+            changes.lines.insert(plain(&here.join(path(name))), vec![1..=usize::MAX]);
         }
         Ok(changes)
     }
 
-    /// Reads a diff without context.
-    fn read(diff: &str, folder: &Path) -> Self {
+    /// Reads a diff without context. What stands in a hunk is somebody's text, however much it looks like the diff's own
+    /// lines, so hunks are as long as their heads say.
+    fn read(diff: &[u8], folder: &Path) -> Self {
         let (mut changes, mut file) = (Self::default(), None);
-        for line in diff.lines() {
-            if let Some(name) = line.strip_prefix("+++ ") {
-                file = name.strip_prefix("b/").map(|n| plain(&folder.join(n.trim_end_matches('\t'))));
-            } else if let (Some(hunk), Some(file)) = (line.strip_prefix("@@ "), &file)
-                && let Some(range) = new_lines(hunk)
-            {
-                changes.lines.entry(file.clone()).or_default().push(range);
+        let (mut removed, mut added) = (0usize, 0usize);
+        for line in diff.split(|b| *b == b'\n') {
+            match line.first() {
+                Some(b'-') if removed > 0 => removed -= 1,
+                Some(b'+') if added > 0 => added -= 1,
+                Some(b'+') if line.starts_with(b"+++ ") => {
+                    file = name(&line[4..]).map(|n| plain(&folder.join(n)));
+                }
+                Some(b'@') => {
+                    let Some((old, new)) = line.utf8_chunks().next().and_then(|c| hunk(c.valid())) else { continue };
+                    (removed, added) = (old, new.clone().count());
+                    if let Some(file) = file.as_ref().filter(|_| added > 0) {
+                        changes.lines.entry(file.clone()).or_default().push(new.start..=new.end - 1);
+                    }
+                }
+                _ => {}
             }
         }
         changes
@@ -77,21 +94,64 @@ impl Changes {
     }
 }
 
-/// Lines on the new side of `-a,b +c,d @@ ..`; nothing where lines were only removed.
-fn new_lines(hunk: &str) -> Option<RangeInclusive<usize>> {
-    let new = hunk.split(' ').find_map(|part| part.strip_prefix('+'))?;
-    let (start, count) = new.split_once(',').unwrap_or((new, "1"));
-    let (start, count): (usize, usize) = (start.parse().ok()?, count.parse().ok()?);
-    (count > 0).then(|| start..=start + count - 1)
+/// The number of removed lines and the new lines of `@@ -a,b +c,d @@ ..`.
+fn hunk(line: &str) -> Option<(usize, Range<usize>)> {
+    let mut parts = line.strip_prefix("@@ ")?.split(' ');
+    let mut side = |sign: char| -> Option<(usize, usize)> {
+        let side = parts.next()?.strip_prefix(sign)?;
+        let (start, count) = side.split_once(',').unwrap_or((side, "1"));
+        Some((start.parse().ok()?, count.parse().ok()?))
+    };
+    let ((_, removed), (start, added)) = (side('-')?, side('+')?);
+    Some((removed, start..start.checked_add(added)?))
 }
 
-/// A full path without `.` in it.
+/// The file of a diff's `+++` line: nothing for one that is gone. Names with control characters, quotes or backslashes stand
+/// in quotes, written as in C.
+fn name(line: &[u8]) -> Option<PathBuf> {
+    let Some(quoted) = line.strip_prefix(b"\"") else {
+        // A name with a blank ends with a tab.
+        let plain = line.strip_suffix(b"\t").unwrap_or(line);
+        return plain.strip_prefix(b"b/").map(path);
+    };
+    let mut name = Vec::new();
+    let mut rest = quoted.iter().copied();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => break,
+            b'\\' => match rest.next()? {
+                high @ b'0'..=b'3' => {
+                    let (middle, low) = (rest.next()?, rest.next()?);
+                    name.push((high - b'0') << 6 | (middle & 7) << 3 | (low & 7));
+                }
+                b'a' => name.push(7),
+                b'b' => name.push(8),
+                b't' => name.push(b'\t'),
+                b'n' => name.push(b'\n'),
+                b'v' => name.push(11),
+                b'f' => name.push(12),
+                b'r' => name.push(b'\r'),
+                other => name.push(other),
+            },
+            _ => name.push(byte),
+        }
+    }
+    name.strip_prefix(b"b/").map(path)
+}
+
+/// A path as git writes it: any bytes.
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// A full path without `.` in it, as findings name it: what is not UTF-8 is replaced.
 fn plain(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect()
+    let whole: PathBuf = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components().collect();
+    PathBuf::from(whole.to_string_lossy().into_owned())
 }
 
-/// What git answers.
-fn git(arguments: &[&str]) -> Result<String> {
+/// What git answers: names and lines of files, in whatever encoding they are.
+fn git(arguments: &[&str]) -> Result<Vec<u8>> {
     #[expect(
         clippy::disallowed_methods,
         reason = "git alone knows what has changed; it runs nothing of the repository's"
@@ -103,7 +163,7 @@ fn git(arguments: &[&str]) -> Result<String> {
     if !output.status.success() {
         bail!("git {}: {}", arguments[0], String::from_utf8_lossy(&output.stderr).trim());
     }
-    String::from_utf8(output.stdout).context("git answers in something else than UTF-8")
+    Ok(output.stdout)
 }
 
 #[cfg(test)]
@@ -113,17 +173,37 @@ mod tests {
 
     #[test]
     fn hunks_name_the_new_lines() {
-        let check = |hunk: &str, expect: Option<RangeInclusive<usize>>| assert_eq!(new_lines(hunk), expect, "{hunk}");
-        check("-1,2 +3,4 @@ def f():", Some(3..=6));
-        check("-1 +2 @@", Some(2..=2));
-        check("-5,3 +4,0 @@", None);
+        let check = |line: &str, expect: Option<(usize, Range<usize>)>| assert_eq!(hunk(line), expect, "{line}");
+        check("@@ -1,2 +3,4 @@ def f():", Some((2, 3..7)));
+        check("@@ -1 +2 @@", Some((1, 2..3)));
+        check("@@ -5,3 +4,0 @@", Some((3, 4..4)));
+        check("@@ -5,3 +18446744073709551615,9 @@", None);
         check("nonsense", None);
     }
 
     #[test]
+    fn names_are_what_git_means() {
+        let check =
+            |line: &str, expect: Option<&str>| assert_eq!(name(line.as_bytes()), expect.map(PathBuf::from), "{line}");
+        check("b/a.py", Some("a.py"));
+        check("b/a b.py\t", Some("a b.py"));
+        check(r#""b/a\"b\\c\td\303\251.py""#, Some("a\"b\\c\tdé.py"));
+        check("/dev/null", None);
+        check(r#""b/a\30"#, None);
+    }
+
+    /// Lines of a file may look like those of a diff, and be in any encoding.
+    #[test]
+    fn text_in_hunks_is_not_read_as_a_diff() {
+        let diff = b"+++ b/a.py\n@@ -1,2 +1,2 @@ caf\xe9\n--- a/x.py\n-caf\xe9\n+++ b/b.py\n+@@ -1 +9 @@\n@@ -7 +8 @@\n-x\n+y\n";
+        let changes = Changes::read(diff.as_ref(), Path::new("/r"));
+        assert_eq!(changes.lines, HashMap::from([(PathBuf::from("/r/a.py"), vec![1..=2, 8..=8])]));
+    }
+
+    #[test]
     fn findings_on_changed_lines_count() {
-        let diff = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +2,2 @@\n-x\n+y\n+z\n--- a/b.py\n+++ /dev/null\n@@ -1,2 +0,0 @@\n";
-        let changes = Changes::read(diff, Path::new("/r"));
+        let diff = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +2,2 @@\n-x\n+y\n+z\n--- a/b.py\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b\n";
+        let changes = Changes::read(diff.as_ref(), Path::new("/r"));
         let at = |line| Position { line, column: 1 };
         let finding = |path: &str, start, end| Finding {
             format: 1,

@@ -81,8 +81,10 @@ pub const FIELDS: &[(&str, &[&str])] = &[
 /// A pattern as a row; nothing where the object has no field of one.
 pub(super) fn row(object: &Map<String, Value>, fallback: &str) -> Option<Result<Row, String>> {
     let pattern = Pattern::of(object);
-    let code = ["secure", "insecure", "code"].iter().any(|f| pattern.0.contains_key(f));
-    code.then(|| pattern.row(fallback))
+    let has = |field| pattern.0.contains_key(field);
+    // Code and nothing said of it is anybody's row: whether it is a secure example nobody knows.
+    let said = || ["type", "cwe", "cve", "framework", "instruction", "title", "reasoning"].into_iter().any(has);
+    (has("secure") || has("insecure") || has("code") && said()).then(|| pattern.row(fallback))
 }
 
 /// Fields by what they are about, with the name they came under.
@@ -281,7 +283,8 @@ mod tests {
         check(json!({"framework": "flask", "secure_code": GOOD.lines().collect::<Vec<_>>()}), "text framework-pattern");
         check(json!({"type": "cve", "cve": "CVE-1", "fixed_code": GOOD}), "a cve without the vulnerable code");
         check(json!({"type": "vulnerable", "code": BAD}), "a vulnerable-pattern without secure code");
-        check(json!({"code": 1}), "code is 1, expected text");
+        check(json!({"code": 1, "title": "t"}), "code is 1, expected text");
+        check(json!({"code": GOOD}), "not a row of a known form");
         check(json!({"vulnerable_code": BAD, "fixed_code": GOOD, "cwe": "SQLi"}), "is not a CWE identifier");
         check(json!({"vulnerable_code": BAD, "fixed_code": GOOD, "language": "cobol"}), "unknown language");
         check(json!({"framework": "flask"}), "not a row of a known form");

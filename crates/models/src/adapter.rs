@@ -167,7 +167,11 @@ impl Decoder {
         let (compute, scale) = (self.compute, lora.scale());
         let train = |t: Tensor| t.to_device(compute.device).to_kind(Kind::Float).detach().set_requires_grad(true);
         let mut low = |name: &str, target: Target, shape: [i64; 2]| -> Result<Option<LowRank>> {
-            if !lora.targets_module(name) || (!matches!(target, Target::Projection(_)) && !lora.names(name)) {
+            let wanted = match target {
+                Target::Projection(_) => lora.targets_module(name),
+                Target::Embedding | Target::Head => lora.names(name),
+            };
+            if !wanted {
                 return Ok(None);
             }
             let (a, b) = init(name, target, shape)?;

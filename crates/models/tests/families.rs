@@ -105,6 +105,23 @@ fn file(path: &Path) -> models::Result<BTreeMap<String, Tensor>> {
     Ok(weights::read(path)?.into_iter().collect())
 }
 
+/// Puts gradients in the place of weights: written as those are, rows of fused projections stand in the file's order.
+fn gradients_for_weights(model: &Model) {
+    tch::no_grad(|| {
+        for (_, mut t) in model.decoder.trainable() {
+            let grad = t.grad();
+            t.copy_(&grad);
+        }
+    });
+}
+
+/// The tensors of an adapter as it is written.
+fn saved_adapter(model: &Model) -> Result<BTreeMap<String, Tensor>, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    model.decoder.save_adapter(folder.path(), "base")?;
+    Ok(file(&folder.path().join("adapter_model.safetensors"))?)
+}
+
 /// The same names, shapes and, within the tolerance, values.
 fn same(got: &BTreeMap<String, Tensor>, want: &BTreeMap<String, Tensor>, tolerance: f64) -> Outcome {
     if !got.keys().eq(want.keys()) {
@@ -140,18 +157,8 @@ fn adapters_and_their_gradients_equal_pefts() -> Outcome {
         model.decoder.attach_folder(&golden.adapter(), None)?;
         close(&log_probs(&model, &whole(golden), Pass::INFERENCE)?, &golden.numbers("adapted-logp"), 1e-4)?;
         learn(&model, &whole(golden), &golden.numbers("weights"))?;
-        // Gradients leave through the same door as weights: rows of fused projections back in the file's order.
-        let mut gradients = BTreeMap::new();
-        let folder = tempfile::tempdir()?;
-        tch::no_grad(|| {
-            for (_, mut t) in model.decoder.trainable() {
-                let grad = t.grad();
-                t.copy_(&grad);
-            }
-        });
-        model.decoder.save_adapter(folder.path(), "base")?;
-        gradients.append(&mut file(&folder.path().join("adapter_model.safetensors"))?);
-        same(&gradients, &file(&golden.folder.join("gradients.safetensors"))?, 1e-3)
+        gradients_for_weights(&model);
+        same(&saved_adapter(&model)?, &file(&golden.folder.join("gradients.safetensors"))?, 1e-3)
     })
 }
 
@@ -171,10 +178,7 @@ fn adapters_of_tables_equal_pefts() -> Outcome {
         let want = golden.numbers("tables-logp");
         close(&log_probs(&model, &whole(golden), Pass::INFERENCE)?, &want, 1e-4)?;
         follows_its_own_logits(&model)?;
-        let folder = tempfile::tempdir()?;
-        let written = || file(&folder.path().join("adapter_model.safetensors"));
-        model.decoder.save_adapter(folder.path(), "base")?;
-        same(&written()?, &file(&tables.join("adapter_model.safetensors"))?, 0.0)?;
+        same(&saved_adapter(&model)?, &file(&tables.join("adapter_model.safetensors"))?, 0.0)?;
         let mut merged = golden.load()?;
         merged.decoder.wear(&tables)?;
         close(&log_probs(&merged, &whole(golden), Pass::INFERENCE)?, &want, 1e-4)?;
@@ -183,14 +187,8 @@ fn adapters_of_tables_equal_pefts() -> Outcome {
         }
 
         learn(&model, &whole(golden), &golden.numbers("weights"))?;
-        tch::no_grad(|| {
-            for (_, mut t) in model.decoder.trainable() {
-                let grad = t.grad();
-                t.copy_(&grad);
-            }
-        });
-        model.decoder.save_adapter(folder.path(), "base")?;
-        same(&written()?, &file(&golden.folder.join("tables-gradients.safetensors"))?, 1e-3)
+        gradients_for_weights(&model);
+        same(&saved_adapter(&model)?, &file(&golden.folder.join("tables-gradients.safetensors"))?, 1e-3)
     })
 }
 
@@ -202,21 +200,12 @@ fn prefixes_equal_pefts() -> Outcome {
         let mut model = golden.load()?;
         model.decoder.attach_folder(&prefix, None)?;
         close(&log_probs(&model, &whole(golden), Pass::INFERENCE)?, &golden.numbers("prefix-logp"), 1e-4)?;
-        let folder = tempfile::tempdir()?;
-        let written = || file(&folder.path().join("adapter_model.safetensors"));
-        model.decoder.save_adapter(folder.path(), "base")?;
-        same(&written()?, &file(&prefix.join("adapter_model.safetensors"))?, 0.0)?;
+        same(&saved_adapter(&model)?, &file(&prefix.join("adapter_model.safetensors"))?, 0.0)?;
         follows_its_own_logits(&model)?;
 
         learn(&model, &whole(golden), &golden.numbers("weights"))?;
-        tch::no_grad(|| {
-            for (_, mut t) in model.decoder.trainable() {
-                let grad = t.grad();
-                t.copy_(&grad);
-            }
-        });
-        model.decoder.save_adapter(folder.path(), "base")?;
-        same(&written()?, &file(&golden.folder.join("prefix-gradients.safetensors"))?, 1e-3)
+        gradients_for_weights(&model);
+        same(&saved_adapter(&model)?, &file(&golden.folder.join("prefix-gradients.safetensors"))?, 1e-3)
     })
 }
 
@@ -270,12 +259,7 @@ fn gradients_of_every_weight_equal_transformers() -> Outcome {
         let mut model = golden.load()?;
         model.decoder.train_all();
         learn(&model, &whole(golden), &golden.numbers("weights"))?;
-        tch::no_grad(|| {
-            for (_, mut t) in model.decoder.trainable() {
-                let grad = t.grad();
-                t.copy_(&grad);
-            }
-        });
+        gradients_for_weights(&model);
         let folder = tempfile::tempdir()?;
         model.save(folder.path(), Stored::F32)?;
         let got = file(&folder.path().join("model.safetensors"))?;

@@ -43,15 +43,17 @@ fn commits(bencher: Bencher) {
             let report = corpus::mine::run(&mut corpus::mine::Run {
                 repositories: &repositories,
                 revision: None,
-                out: out.path(),
-                heuristics: &heuristics,
-                judge: &judge,
-                analyzers: &[("native".to_owned(), "1".to_owned())],
-                author: None,
-                allow: &[],
                 most: usize::MAX,
-                stop: &AtomicBool::new(false),
-                progress: &mut |_, _, _| (),
+                desk: corpus::mine::Desk {
+                    out: out.path(),
+                    heuristics: &heuristics,
+                    judge: &judge,
+                    analyzers: &[("native".to_owned(), "1".to_owned())],
+                    author: None,
+                    allow: &[],
+                    stop: &AtomicBool::new(false),
+                    progress: &mut |_, _, _| (),
+                },
             });
             assert!(report.is_ok_and(|r| r.fixes > 100));
             out

@@ -7,6 +7,8 @@
 pub mod curated;
 mod table;
 
+pub use table::quietly;
+
 use lexicon::{Cwe, Language, Origin, Pair, jsonl};
 use serde_json::{Map, Value};
 use std::path::Path;

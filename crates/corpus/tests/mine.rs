@@ -2,7 +2,7 @@
 
 mod mine_history;
 
-use corpus::mine::{self, Heuristics, Reject, Report, Run, run::Rejected};
+use corpus::mine::{self, Heuristics, Reject, Report, Run, desk::Rejected};
 use judge::{
     Judge,
     analyzers::{self, Settings},
@@ -20,15 +20,17 @@ fn mine_into(repositories: &[PathBuf], out: &Path, allow: &[String], stop: &Atom
     mine::run(&mut Run {
         repositories,
         revision: None,
-        out,
-        heuristics: &Heuristics::built_in().expect("heuristics"),
-        judge: &judge,
-        analyzers: &[("native".to_owned(), "1".to_owned())],
-        author: None,
-        allow,
         most: usize::MAX,
-        stop,
-        progress: &mut |_, _, _| (),
+        desk: mine::Desk {
+            out,
+            heuristics: &Heuristics::built_in().expect("heuristics"),
+            judge: &judge,
+            analyzers: &[("native".to_owned(), "1".to_owned())],
+            author: None,
+            allow,
+            stop,
+            progress: &mut |_, _, _| (),
+        },
     })
 }
 
@@ -289,19 +291,21 @@ fn a_writer_s_instructions_are_taken_where_they_can_be() -> Outcome {
     let report = mine::run(&mut Run {
         repositories: &[repository],
         revision: Some("main"),
-        out: &out,
-        heuristics: &Heuristics::built_in()?,
-        judge: &judge,
-        analyzers: &[("native".to_owned(), "1".to_owned())],
-        author: Some(mine::run::Author {
-            writer: &Scripted,
-            template: mine::instruction::TEMPLATE,
-            parameters: &parameters,
-        }),
-        allow: &[],
         most: 10,
-        stop: &never(),
-        progress: &mut |_, _, _| (),
+        desk: mine::Desk {
+            out: &out,
+            heuristics: &Heuristics::built_in()?,
+            judge: &judge,
+            analyzers: &[("native".to_owned(), "1".to_owned())],
+            author: Some(mine::desk::Author {
+                writer: &Scripted,
+                template: mine::instruction::TEMPLATE,
+                parameters: &parameters,
+            }),
+            allow: &[],
+            stop: &never(),
+            progress: &mut |_, _, _| (),
+        },
     })?;
     let expect = BTreeMap::from([("endpoint".to_owned(), 1), ("signature".to_owned(), 1)]);
     assert_eq!((report.pairs, report.fixes, &report.instructions), (2, 1, &expect), "{:?}", report.rejects);

@@ -16,22 +16,13 @@ use std::{
     ops::Range,
 };
 
-/// What of a repository is kept on each pair.
-#[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
-    /// Name of the repository.
-    pub repository: &'a str,
-    /// Analyzers that judged, with their versions.
-    pub analyzers: &'a [(String, String)],
-}
-
 /// Lets the judge look at both sides of all candidates, as one batch: before and after of every file, in their order.
 ///
 /// # Errors
 /// What the judge says.
 pub fn judged(judge: &Judge, candidates: &[Candidate]) -> Result<Vec<Vec<[Judged; 2]>>, judge::judge::Error> {
     let code = |path, source, language| Code { path, source, language, tests: None, exploit: None, packages: false };
-    let files = candidates.iter().flat_map(|c| &c.files);
+    let files = candidates.iter().flat_map(|c| &c.sifted.files);
     let codes: Vec<Code> = files
         .flat_map(|f| {
             let language = f.dialect.language();
@@ -40,7 +31,7 @@ pub fn judged(judge: &Judge, candidates: &[Candidate]) -> Result<Vec<Vec<[Judged
         .collect();
     let mut verdicts = judge.judge(&codes, &|_| ())?.into_iter();
     let mut both = || Some([verdicts.next()?, verdicts.next()?]);
-    Ok(candidates.iter().map(|c| c.files.iter().filter_map(|_| both()).collect()).collect())
+    Ok(candidates.iter().map(|c| c.sifted.files.iter().filter_map(|_| both()).collect()).collect())
 }
 
 /// The pairs of a candidate whose sides have been judged.
@@ -51,14 +42,14 @@ pub fn pairs(
     candidate: &Candidate,
     judged: &[[Judged; 2]],
     heuristics: &Heuristics,
-    from: From,
+    analyzers: &[(String, String)],
 ) -> Result<Vec<Pair>, (Reject, String)> {
-    for (file, sides) in candidate.files.iter().zip(judged) {
+    for (file, sides) in candidate.sifted.files.iter().zip(judged) {
         for side in sides {
             if let Some(error) = &side.verdict.syntax_error {
                 return Err((Reject::Syntax, format!("{}: {error}", file.path)));
             }
-            if side.skipped.len() >= from.analyzers.len().max(1) {
+            if side.skipped.len() >= analyzers.len().max(1) {
                 let why = side.skipped.first().map(|(_, why)| why.clone()).unwrap_or_default();
                 return Err((Reject::NotAnalyzed, format!("{}: {why}", file.path)));
             }
@@ -66,7 +57,8 @@ pub fn pairs(
     }
     let findings = |side: usize| judged.iter().flat_map(move |s| s[side].verdict.findings.iter());
     let of = |cwe: Cwe| move |f: &&Finding| f.cwe.iter().any(|c| c.kin(cwe));
-    let here: Vec<Cwe> = candidate.suspects.iter().map(|s| s.cwe).filter(|&c| findings(0).any(|f| of(c)(&f))).collect();
+    let here: Vec<Cwe> =
+        candidate.sifted.suspects.iter().map(|s| s.cwe).filter(|&c| findings(0).any(|f| of(c)(&f))).collect();
     // Families of weaknesses are wide: a list of arguments that replaces a shell may still smuggle an option. Such a lesser finding
     // does not undo the fix; the same rule, the same weakness or anything as bad does.
     let still = |cwe: Cwe| {
@@ -100,7 +92,7 @@ pub fn pairs(
     let mut out: Vec<Pair> = Vec::new();
     // The last reason is the one that most was tried for.
     let mut why = (Reject::NoFunction, String::new());
-    for (file, sides) in candidate.files.iter().zip(judged) {
+    for (file, sides) in candidate.sifted.files.iter().zip(judged) {
         let is_fixed = |f: &&Finding| fixed.iter().any(|&c| of(c)(f));
         let weak: Vec<&Finding> = sides[0].verdict.findings.iter().filter(is_fixed).collect();
         if weak.is_empty() {
@@ -117,7 +109,7 @@ pub fn pairs(
         for (at, weak) in by_function {
             let Some((before, after)) = matched.pair(at) else { continue };
             let n = out.len() + 1;
-            match pair(candidate, file, before, after, &weak, n, heuristics, from) {
+            match pair(candidate, file, before, after, &weak, n, heuristics, analyzers) {
                 Some(pair) => out.push(pair),
                 None => why = (Reject::Hint, before.name.clone()),
             }
@@ -210,13 +202,13 @@ fn pair(
     weak: &[&Finding],
     number: usize,
     heuristics: &Heuristics,
-    from: From,
+    judged_by: &[(String, String)],
 ) -> Option<Pair> {
     let language = file.dialect.language();
     let (insecure, secure) = (text(&file.before, before), text(&file.after, after));
     let mut cwe: Vec<Cwe> = Vec::new();
     // The label is what the judge says of a finding of the commit's type.
-    let kin = |c: &Cwe| candidate.suspects.iter().any(|s| s.cwe.kin(*c));
+    let kin = |c: &Cwe| candidate.sifted.suspects.iter().any(|s| s.cwe.kin(*c));
     let labels = weak.iter().filter_map(|f| f.cwe.iter().find(|c| kin(c)));
     for &c in labels.chain(weak.iter().flat_map(|f| &f.cwe)) {
         if !cwe.contains(&c) {
@@ -227,11 +219,11 @@ fn pair(
     let weakness = heuristics.name(label).unwrap_or_default().to_owned();
     let instruction = instruction::of_function(language, before, after, &weakness, &cwe)?;
     let rules: BTreeSet<String> = weak.iter().map(|f| format!("{}/{}", f.analyzer, f.rule)).collect();
-    let analyzers: Vec<String> = from.analyzers.iter().map(|(name, version)| format!("{name} {version}")).collect();
-    let commit = candidate.id.to_string();
+    let analyzers: Vec<String> = judged_by.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let commit = candidate.id.clone();
     let (lines, chars) = (line_diff(&insecure, &secure), char_diff(&insecure, &secure));
     let mut extra: BTreeMap<String, String> = [
-        ("repository", from.repository.to_owned()),
+        ("repository", candidate.repository.clone()),
         ("commit", commit.clone()),
         ("path", file.path.clone()),
         ("function", before.name.clone()),
@@ -247,12 +239,13 @@ fn pair(
     if file.was != file.path {
         extra.insert("path-before".to_owned(), file.was.clone());
     }
+    extra.extend(candidate.notes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     let checked = !matches!(language, Language::C | Language::Cpp);
     let mut verified: Vec<String> = checked.then(|| "parse".to_owned()).into_iter().collect();
-    verified.extend(from.analyzers.iter().map(|(name, _)| name.clone()));
+    verified.extend(judged_by.iter().map(|(name, _)| name.clone()));
     Some(Pair {
         format: FORMAT,
-        id: format!("mined-{}-{number}", &commit[..12.min(commit.len())]),
+        id: format!("mined-{}-{number}", commit.chars().take(12).collect::<String>()),
         language,
         cwe,
         instruction,
@@ -261,7 +254,7 @@ fn pair(
         insecure,
         origin: Origin {
             kind: "mined".into(),
-            source: from.repository.to_owned(),
+            source: candidate.repository.clone(),
             variant: None,
             licence: super::licence::of_header(&file.after).unwrap_or_default(),
             verified,

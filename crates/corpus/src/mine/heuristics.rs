@@ -139,6 +139,20 @@ impl Heuristics {
         Self::parse(&name, &text)
     }
 
+    /// What the file said: [`Self::of_text`] makes the same of it elsewhere.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads a file's text that came from elsewhere.
+    ///
+    /// # Errors
+    /// See [`Self::read`].
+    pub fn of_text(text: &str) -> Result<Self, String> {
+        Self::parse("the heuristics", text)
+    }
+
     fn parse(name: &str, text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|e| format!("{name}: {}", e.to_string().trim_end()))?;
         if file.format != FORMAT {

@@ -157,22 +157,37 @@ pub struct Commit {
 
 /// An entry of a tree that is no folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Entry<I = ObjectId> {
     /// Path from the root; what is no UTF-8 in it is replaced.
     pub path: String,
     /// Its object.
-    pub id: ObjectId,
+    pub id: I,
     /// Whether it is a file: neither a link nor another repository.
     pub file: bool,
 }
 
 /// What a commit does to one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct Change<I = ObjectId> {
     /// What was there.
-    pub before: Option<Entry>,
+    pub before: Option<Entry<I>>,
     /// What is there.
-    pub after: Option<Entry>,
+    pub after: Option<Entry<I>>,
+}
+
+/// Where the texts of changed files are: objects of a repository, or a row of a table.
+pub trait Texts<I> {
+    /// A file's bytes; one larger than `most` is not read.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    fn bytes(&self, id: &I, most: u64) -> Result<Vec<u8>, Reject>;
+}
+
+impl Texts<ObjectId> for Reader {
+    fn bytes(&self, id: &ObjectId, most: u64) -> Result<Vec<u8>, Reject> {
+        self.file(*id, most)
+    }
 }
 
 impl Reader {

@@ -67,6 +67,17 @@ pub fn of_tree(reader: &Reader, tree: ObjectId) -> String {
     found.join(" OR ")
 }
 
+/// A licence as a table names it, in SPDX's letters: `mit` is `MIT`. What SPDX does not know stays.
+#[must_use]
+pub fn canonical(name: &str) -> String {
+    let name = name.trim();
+    if ["none", "unknown", "other", "null", "n/a", "no license"].contains(&name.to_lowercase().as_str()) {
+        return if name.eq_ignore_ascii_case("other") { "NOASSERTION".to_owned() } else { String::new() };
+    }
+    let known = spdx::identifiers::LICENSES.iter().find(|l| l.name.eq_ignore_ascii_case(name));
+    known.map_or_else(|| name.to_owned(), |l| l.name.to_owned())
+}
+
 /// Whether an expression is met by licences that are allowed: one of a choice, all of a sum. An unknown licence never is.
 #[must_use]
 pub fn allowed(expression: &str, allow: &[String]) -> bool {
@@ -99,6 +110,19 @@ mod tests {
         assert_eq!(of_header("/* SPDX-License-Identifier: ISC */").as_deref(), Some("ISC"));
         assert_eq!(of_header("# SPDX-License-Identifier: \u{1b}[31m"), None);
         assert_eq!(of_header("x = 1"), None);
+    }
+
+    #[test]
+    fn names_of_tables() {
+        for (name, expect) in [
+            ("mit", "MIT"),
+            (" apache-2.0", "Apache-2.0"),
+            ("unknown", ""),
+            ("other", "NOASSERTION"),
+            ("My own", "My own"),
+        ] {
+            assert_eq!(canonical(name), expect);
+        }
     }
 
     #[test]

@@ -5,24 +5,32 @@
 //! 3. [`screen`]: a commit by itself: small enough, code, more than comments.
 //! 4. [`fix`]: what the judge says of both sides: the weakness is there before and gone after; its functions become pairs.
 //! 5. [`instruction`]: what was asked, from docstring and signature, or by a writer.
-//! 6. [`run`](mod@run): all of it, a chunk of commits at a time, each on disk before the next; [`report`]: what became of every commit.
+//! 6. [`row`]: a commit as the row of a table, which shows files or a [`patch`]; [`fragment`]: what a patch shows, as code.
+//! 7. [`run`](mod@run), [`tables`]: all of it, a chunk at a time; [`desk`]: where candidates become files, each chunk on disk
+//!    before the next; [`report`]: what became of every commit.
 //!
 //! Invariants: a repository is read, never written, and nothing of it is run; its configuration starts no program. Whatever a
 //! history holds (missing objects, huge or binary files, texts that are not UTF-8) is a counted reject. The same repositories,
 //! heuristics and analyzers give the same files, however often the run was stopped.
 
+pub mod desk;
 pub mod fix;
+pub mod fragment;
 pub mod heuristics;
 pub mod history;
 pub mod instruction;
 pub mod licence;
+pub mod patch;
 pub mod report;
+pub mod row;
 pub mod run;
 pub mod screen;
+pub mod tables;
 
+pub use desk::{Desk, Error};
 pub use heuristics::Heuristics;
 pub use report::Report;
-pub use run::{Error, Run, run};
+pub use run::{Run, run};
 
 use lexicon::Cwe;
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,8 @@
 
 use super::{
     Heuristics, Reject, Suspect,
-    heuristics::Count,
-    history::{Change, History, Reader},
+    heuristics::{Count, Message},
+    history::{Change, Entry, History, Reader, Texts},
 };
 use gix::ObjectId;
 use judge::languages::{Dialect, same_code};
@@ -29,17 +29,37 @@ pub struct Changed {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// Its id.
-    pub id: ObjectId,
+    pub id: String,
+    /// Name of the repository that it is of.
+    pub repository: String,
     /// The first line of its message.
     pub subject: String,
+    /// What was left of it.
+    pub sifted: Sifted,
+    /// Where its licence is.
+    pub terms: Terms,
+    /// What else its pairs say of where they are from.
+    pub notes: Vec<(&'static str, String)>,
+}
+
+/// Where the licence of a commit's code is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Terms {
+    /// Among the files of a tree.
+    Tree(ObjectId),
+    /// It is told; empty where it is not known.
+    Told(String),
+}
+
+/// What is left of a commit's changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sifted {
     /// Weaknesses that it may be about.
     pub suspects: Vec<Suspect>,
     /// Files of code that it changes, tests left out.
     pub files: Vec<Changed>,
     /// Lines that it changes.
     pub lines: usize,
-    /// Tree of the commit: where its licence is.
-    pub tree: ObjectId,
 }
 
 /// What becomes of a commit, with the first line of its message where it has a keyword.
@@ -52,65 +72,93 @@ pub fn screen(history: &History, reader: &Reader, id: ObjectId, heuristics: &Heu
     if !message.speaks() {
         return Err((Reject::NoKeyword, String::new()));
     }
-    let subject: String = commit.message.lines().next().unwrap_or_default().trim().chars().take(200).collect();
-    let look = || -> Result<Candidate, Reject> {
+    let look = || -> Result<Sifted, Reject> {
         let parent = match commit.parents.as_slice() {
             [] => return Err(Reject::Root),
             _ if history.is_boundary(id) => return Err(Reject::Shallow),
             [parent] => reader.commit(*parent)?,
             _ => return Err(Reject::Merge),
         };
-        let changes = reader.changes(parent.tree, commit.tree)?;
-        let limits = heuristics.limits;
-        let counts = |c: &&Change| limits.count == Count::All || kind(c) == Some(What::Code);
-        // A file that moves is one file.
-        let gone = |c: &&Change| c.after.is_none();
-        let (all, moved) = (changes.iter().filter(counts).count(), changes.iter().filter(counts).filter(gone).count());
-        let new = changes.iter().filter(counts).filter(|c| c.before.is_none()).count();
-        if all - moved.min(new) > limits.files {
-            return Err(Reject::TooManyFiles);
-        }
-        let kinds: Vec<_> = changes.iter().filter_map(kind).collect();
-        if !kinds.contains(&What::Code) {
-            return Err(if kinds.contains(&What::Test) { Reject::TestsOnly } else { Reject::NoCode });
-        }
-        let texts = texts(reader, changes, limits.bytes)?;
-        let mut lines = 0;
-        let mut files = Vec::new();
-        for (what, file) in texts {
-            let counted = limits.count == Count::All || what == Some(What::Code);
-            if counted {
-                let most = limits.lines - lines;
-                lines += changed_lines(&file.0, &file.1, most).ok_or(Reject::TooManyLines)?;
-            }
-            files.extend(file.2.filter(|_| what == Some(What::Code)).map(|(was, path, dialect)| Changed {
-                was,
-                path,
-                before: file.0,
-                after: file.1,
-                dialect,
-            }));
-        }
-        if files.is_empty() {
-            return Err(Reject::NoCounterpart);
-        }
-        files.retain(|f| f.before != f.after);
-        if files.is_empty() {
-            return Err(Reject::NoCounterpart);
-        }
-        files.retain(|f| !same_code(f.dialect, &f.before, &f.after));
-        if files.is_empty() {
-            return Err(Reject::CommentOnly);
-        }
-        let touched: Vec<(Language, String)> =
-            files.iter().map(|f| (f.dialect.language(), touched(&f.before, &f.after))).collect();
-        let suspects = heuristics.suspects(&message, touched.iter().map(|(l, t)| (*l, t.as_str())));
-        if suspects.is_empty() {
-            return Err(Reject::NoCodeWord);
-        }
-        Ok(Candidate { id, subject: subject.clone(), suspects, files, lines, tree: commit.tree })
+        sift(heuristics, &message, reader.changes(parent.tree, commit.tree)?, reader)
     };
-    look().map_err(|why| (why, subject.clone()))
+    let subject = subject(&commit.message);
+    match look() {
+        Err(why) => Err((why, subject)),
+        Ok(sifted) => Ok(Candidate {
+            id: id.to_string(),
+            repository: history.name.clone(),
+            subject,
+            sifted,
+            terms: Terms::Tree(commit.tree),
+            notes: Vec::new(),
+        }),
+    }
+}
+
+/// The first line of a message.
+pub(super) fn subject(message: &str) -> String {
+    message.lines().next().unwrap_or_default().trim().chars().take(200).collect()
+}
+
+/// Looks at what a commit with a keyword changes, whoever tells of it: small enough, code on both sides, more than comments, and
+/// of a weakness.
+///
+/// # Errors
+/// Why it is no candidate.
+pub fn sift<I>(
+    heuristics: &Heuristics,
+    message: &Message,
+    changes: Vec<Change<I>>,
+    from: &impl Texts<I>,
+) -> Result<Sifted, Reject> {
+    let limits = heuristics.limits;
+    let counts = |c: &&Change<I>| limits.count == Count::All || kind(c) == Some(What::Code);
+    // A file that moves is one file.
+    let gone = |c: &&Change<I>| c.after.is_none();
+    let (all, moved) = (changes.iter().filter(counts).count(), changes.iter().filter(counts).filter(gone).count());
+    let new = changes.iter().filter(counts).filter(|c| c.before.is_none()).count();
+    if all - moved.min(new) > limits.files {
+        return Err(Reject::TooManyFiles);
+    }
+    let kinds: Vec<_> = changes.iter().filter_map(kind).collect();
+    if !kinds.contains(&What::Code) {
+        return Err(if kinds.contains(&What::Test) { Reject::TestsOnly } else { Reject::NoCode });
+    }
+    let texts = texts(from, changes, limits.bytes)?;
+    let mut lines = 0;
+    let mut files = Vec::new();
+    for (what, file) in texts {
+        let counted = limits.count == Count::All || what == Some(What::Code);
+        if counted {
+            let most = limits.lines - lines;
+            lines += changed_lines(&file.0, &file.1, most).ok_or(Reject::TooManyLines)?;
+        }
+        files.extend(file.2.filter(|_| what == Some(What::Code)).map(|(was, path, dialect)| Changed {
+            was,
+            path,
+            before: file.0,
+            after: file.1,
+            dialect,
+        }));
+    }
+    if files.is_empty() {
+        return Err(Reject::NoCounterpart);
+    }
+    files.retain(|f| f.before != f.after);
+    if files.is_empty() {
+        return Err(Reject::NoCounterpart);
+    }
+    files.retain(|f| !same_code(f.dialect, &f.before, &f.after));
+    if files.is_empty() {
+        return Err(Reject::CommentOnly);
+    }
+    let touched: Vec<(Language, String)> =
+        files.iter().map(|f| (f.dialect.language(), touched(&f.before, &f.after))).collect();
+    let suspects = heuristics.suspects(message, touched.iter().map(|(l, t)| (*l, t.as_str())));
+    if suspects.is_empty() {
+        return Err(Reject::NoCodeWord);
+    }
+    Ok(Sifted { suspects, files, lines })
 }
 
 /// What a changed path is.
@@ -153,19 +201,19 @@ fn what(path: &str) -> Option<What> {
     Some(if test { What::Test } else { What::Code })
 }
 
-fn kind(change: &Change) -> Option<What> {
+fn kind<I>(change: &Change<I>) -> Option<What> {
     let entry = change.after.as_ref().or(change.before.as_ref()).filter(|e| e.file)?;
     what(&entry.path)
 }
 
 /// Text before and after; paths and grammar where the file is code on both sides.
-type Texts = (String, String, Option<(String, String, Dialect)>);
+type Sides = (String, String, Option<(String, String, Dialect)>);
 
 /// The texts of all changed files; files that move are put together. What is no text counts no lines.
-fn texts(reader: &Reader, changes: Vec<Change>, most: u64) -> Result<Vec<(Option<What>, Texts)>, Reject> {
-    let read = |entry: &Option<super::history::Entry>, code: bool| -> Result<String, Reject> {
+fn texts<I>(from: &impl Texts<I>, changes: Vec<Change<I>>, most: u64) -> Result<Vec<(Option<What>, Sides)>, Reject> {
+    let read = |entry: &Option<Entry<I>>, code: bool| -> Result<String, Reject> {
         let Some(entry) = entry.as_ref().filter(|e| e.file) else { return Ok(String::new()) };
-        match reader.file(entry.id, most) {
+        match from.bytes(&entry.id, most) {
             // What is not judged may be of any size and kind.
             Err(Reject::TooLargeFile) if !code => Ok(String::new()),
             Err(why) => Err(why),

@@ -58,8 +58,8 @@ fn rows(file: File, path: &Path) -> Result<Rows, String> {
     Ok(out)
 }
 
-/// What `work` gives, or nothing where it panics; the panic says nothing by itself.
-fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+/// What `work` gives, or nothing where it panics; the panic says nothing by itself. For libraries that read hostile files.
+pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let done = panic::catch_unwind(AssertUnwindSafe(work));

@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
 mod answers;
+#[cfg(feature = "scale")]
+mod cluster;
 mod compare;
 mod critics;
 mod data;
@@ -62,6 +64,9 @@ enum Command {
     Lsp,
     /// Makes, checks and shows training data.
     Data(data::Args),
+    /// Runs a part of a cluster that reads tables of commits for `rampart data mine --scheduler`.
+    #[cfg(feature = "scale")]
+    Cluster(cluster::Args),
     /// Judges models' answers to suites.
     Eval(eval::Args),
     /// Trains and evaluates the grids of the papers.
@@ -105,6 +110,8 @@ fn answer() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Lsp => crate::lsp::run(),
         Command::Data(args) => data::run(&args),
+        #[cfg(feature = "scale")]
+        Command::Cluster(args) => cluster::run(&args),
         Command::Eval(args) => eval::run(&args),
         #[cfg(feature = "torch")]
         Command::Experiment(args) => experiment::run(&args),

@@ -6,7 +6,7 @@ use crate::cli::{
     exit, stop, surroundings, terminal,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use corpus::mine::{self, Heuristics, Report, Run, heuristics::BUILT_IN, instruction, run::Author};
+use corpus::mine::{self, Heuristics, Report, Run, desk::Author, heuristics::BUILT_IN, instruction};
 use judge::{Judge, analyzers};
 use std::{
     fs,
@@ -15,7 +15,7 @@ use std::{
 };
 use writer::{Api, Ask, Parameters, Question};
 
-/// Finds real fixes in the histories of git repositories on this machine. A commit is looked at where its message and lines
+/// Finds real fixes in the histories of git repositories on this machine, or in tables of commits. A commit is looked at where its message and lines
 /// speak of a weakness; it is kept where the judge finds that weakness before it and not after, and the functions that held it
 /// become pairs. Repositories are read alone: nothing of theirs is run. Started again after Ctrl-C or kill -9, it goes on where
 /// it was.
@@ -28,11 +28,23 @@ use writer::{Api, Ask, Parameters, Question};
   rampart data mine a b c --out runs/mined --allow-licence MIT,Apache-2.0,BSD-3-Clause
   rampart data mine --write-heuristics words.toml      phrases and words, to be edited
   rampart data mine project --out runs/mined --heuristics words.toml --analyzer native,codeql
+  rampart data mine --commits commits/*.parquet --out runs/mined           tables (build with --features scale)
+  rampart data mine --commits /shared/commits --out runs/mined --scheduler http://127.0.0.1:50050
   rampart data mine project --out runs/mined --endpoint http://127.0.0.1:8000/v1 --model large --api chat")]
 pub(crate) struct Args {
     /// Git repositories: working copies or bare ones.
-    #[arg(required_unless_present = "write_heuristics")]
+    #[arg(required_unless_present_any = ["write_heuristics", "commits"])]
     repositories: Vec<PathBuf>,
+    /// Tables of commits instead, Parquet files or folders of them: a message, and a patch, files or texts before and after.
+    #[arg(long, num_args = 1.., value_name = "TABLE", conflicts_with_all = ["repositories", "revision", "limit"])]
+    commits: Vec<PathBuf>,
+    /// Which column is what, where a table uses names of its own: message, commit, repository, licence, patch, files, old-path,
+    /// new-path, before, after.
+    #[arg(long, value_delimiter = ',', value_name = "ROLE=NAME", requires = "commits")]
+    column: Vec<String>,
+    /// Has the tables read by the executors of `rampart cluster`; they must see them under the same paths.
+    #[arg(long, value_name = "URL", requires = "commits")]
+    scheduler: Option<String>,
     /// Folder to write.
     #[arg(long, required_unless_present = "write_heuristics")]
     out: Option<PathBuf>,
@@ -104,23 +116,31 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let author = author.map(|writer| Author { writer, template: &template, parameters: &parameters });
     let bar = terminal::bar(0, "");
     let begun = Instant::now();
-    let outcome = mine::run(&mut Run {
-        repositories: &args.repositories,
-        revision: args.revision.as_deref(),
+    let desk = mine::Desk {
         out,
         heuristics: &heuristics,
         judge: &judge,
         analyzers: &versions,
         author,
         allow: &args.allow_licence,
-        most: args.limit.unwrap_or(usize::MAX),
         stop: stop::flag(),
         progress: &mut |stage, done, all| {
             bar.set_prefix(format!("{stage} "));
             bar.set_length(all as u64);
             bar.set_position(done as u64);
         },
-    });
+    };
+    let outcome = if args.commits.is_empty() {
+        mine::run(&mut Run {
+            repositories: &args.repositories,
+            revision: args.revision.as_deref(),
+            most: args.limit.unwrap_or(usize::MAX),
+            desk,
+        })
+        .map_err(Into::into)
+    } else {
+        tables(args, desk)
+    };
     bar.finish_and_clear();
     let report = outcome?;
     if let (Some(endpoint), true) = (&endpoint, dry) {
@@ -137,6 +157,46 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         OutputFormat::Full => print_table(&report, out)?,
     }
     Ok(exit::CLEAN)
+}
+
+/// Mines tables.
+#[cfg(feature = "scale")]
+fn tables(args: &Args, desk: mine::Desk) -> Result<Report> {
+    use commits::{Place, Reader, Table};
+    let named: Vec<(String, String)> = args
+        .column
+        .iter()
+        .map(|text| {
+            let (role, name) = text.split_once('=').with_context(|| format!("--column {text:?} is no ROLE=NAME"))?;
+            Ok((role.to_owned(), name.to_owned()))
+        })
+        .collect::<Result<_>>()?;
+    let mut files = Vec::new();
+    for path in &args.commits {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut inside: Vec<PathBuf> = entries.map(|e| Ok(e?.path())).collect::<Result<_>>()?;
+        inside.retain(|p| p.extension().is_some_and(|e| e == "parquet"));
+        ensure!(!inside.is_empty(), "{} holds no .parquet file", path.display());
+        inside.sort();
+        files.extend(inside);
+    }
+    let opened = files.iter().map(|f| Table::open(f, &named)).collect::<Result<Vec<_>, _>>()?;
+    let paths: std::collections::BTreeSet<&PathBuf> = opened.iter().map(|t| &t.path).collect();
+    ensure!(paths.len() == opened.len(), "a table is named twice");
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let place = args.scheduler.as_ref().map_or(Place::Here(processors), |url| Place::Cluster(url.clone()));
+    let reader = Reader::new(&opened, desk.heuristics, place, desk.stop)?;
+    let told: Vec<mine::tables::Table> = opened.iter().map(|t| t.table.clone()).collect();
+    Ok(mine::tables::run(&told, &mut |places, sink| reader.read(places, sink), desk)?)
+}
+
+#[cfg(not(feature = "scale"))]
+fn tables(_: &Args, _: mine::Desk) -> Result<Report> {
+    bail!("this program was built without tables of commits: build it with `cargo build --release --features scale`")
 }
 
 /// An analyzer's version: ours, or what a program of others says it is.

@@ -23,7 +23,7 @@ use judge::{
     analyzers::{self, Settings},
 };
 use lexicon::{Pair, jsonl};
-use mine_history::{Outcome, make};
+use mine_history::{Decoy, Outcome, make};
 use std::{collections::BTreeSet, fmt::Write as _, fs::File, path::Path, sync::Arc, sync::atomic::AtomicBool};
 
 /// How a table shows what a commit changes.
@@ -206,7 +206,7 @@ fn tables_of_a_history_give_what_the_history_gives() -> Outcome {
         |pairs: &[Pair]| pairs.iter().filter_map(|p| p.origin.extra.get("commit").cloned()).collect::<BTreeSet<_>>();
     // Form, the least that is found, the most that is false.
     for (number, (form, least)) in
-        [(Form::Texts, None), (Form::Patch(1_000_000), None), (Form::Patch(3), Some(30)), (Form::Patches, Some(30))]
+        [(Form::Texts, None), (Form::Patch(1_000_000), None), (Form::Patch(3), Some(55)), (Form::Patches, Some(55))]
             .into_iter()
             .enumerate()
     {
@@ -225,7 +225,11 @@ fn tables_of_a_history_give_what_the_history_gives() -> Outcome {
         match least {
             // Whoever sees all says the same.
             None => assert_eq!((found(&of_git), sides(&of_git)), (commits, sides(&pairs)), "form {number}"),
-            Some(least) => assert!(right >= least && commits.len() - right <= 3, "form {number}: {report:?}"),
+            // A second weak function of the file that stays as it is stands in no patch: the first one's pair is right all the same.
+            Some(least) => {
+                let wrong = wrong.iter().filter(|d| ***d != Decoy::OneOfTwo).count();
+                assert!(right >= least && wrong <= 3, "form {number}: {report:?}");
+            }
         }
         for pair in &pairs {
             assert_eq!(pair.origin.licence, "MIT");

@@ -226,7 +226,11 @@ fn shown<'a>(row: &Row<'a>) -> Result<Vec<File<'a>>, Reject> {
 /// A file of a patch, under its own names or, where the patch has none, those of the row.
 fn patched<'a>(mut patched: Patched, names: (Option<String>, Option<String>)) -> File<'a> {
     let (was, path) = match (patched.was.take(), patched.path.take()) {
-        (None, None) => names,
+        // Hunks alone say by an empty side that the file is new or deleted.
+        (None, None) => {
+            let shows = |after| patched.binary || !patched.side(after).is_empty();
+            (names.0.filter(|_| shows(false)), names.1.filter(|_| shows(true)))
+        }
         own => own,
     };
     File { was, path, texts: Shown::Patch(patched) }
@@ -270,6 +274,8 @@ mod tests {
         check(&of(None, &[]), Err(Reject::MissingObject));
         check(&of(None, &[named]), Err(Reject::MissingObject));
         check(&Row { message, patch: Some(&hunks), files: Vec::new() }, Err(Reject::NoCode));
+        let new = Cell { patch: Some("@@ -0,0 +1 @@\n+a()\n"), ..named };
+        check(&of(None, &[new]), Err(Reject::NoCounterpart));
         check(&Row { message: None, ..of(None, &[texts]) }, Err(Reject::Malformed));
         check(&Row { message: Some("Tidy up"), ..of(None, &[texts]) }, Err(Reject::NoKeyword));
         check(&of(Some(&PATCH[..PATCH.len() - 40]), &[]), Err(Reject::Malformed));

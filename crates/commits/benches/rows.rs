@@ -68,7 +68,7 @@ fn speed(table: &Path, processors: usize) -> Outcome {
 fn memory(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap_or_default();
-    line.split_whitespace().nth(1).or(line.split_whitespace().next()).and_then(|n| n.parse().ok()).unwrap_or_default()
+    line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default()
 }
 
 /// Seconds of processor time of this process: 100 ticks a second.

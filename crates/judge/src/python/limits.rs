@@ -18,8 +18,8 @@ const MAX_INDENTS: usize = 99;
 const MAX_DEPTH: usize = 2_980;
 /// Digits of a decimal literal (`sys.int_info.default_max_str_digits`).
 const MAX_DIGITS: usize = 4_300;
-/// Bytes that are counted at once, few enough for their sum to fit into a byte.
-const CHUNK: usize = 127;
+/// Bytes that are counted at once: their sum fits into a byte, and whole vectors are added.
+const CHUNK: usize = 64;
 
 /// Refuses what CPython refuses before its grammar is asked, and what would exhaust its stack.
 ///
@@ -102,7 +102,9 @@ fn may_exceed(text: &[u8]) -> bool {
 
 /// Sum of what each byte counts for, at most two.
 fn summed(text: &[u8], of: impl Fn(u8) -> u8) -> usize {
-    text.chunks(CHUNK).map(|chunk| usize::from(chunk.iter().map(|&b| of(b)).sum::<u8>())).sum()
+    let (chunks, rest) = text.as_chunks::<CHUNK>();
+    let sum = |bytes: &[u8]| usize::from(bytes.iter().fold(0u8, |sum, &b| sum.wrapping_add(of(b))));
+    chunks.iter().map(|chunk| sum(chunk)).sum::<usize>() + sum(rest)
 }
 
 /// What is open at one bracket level.

@@ -377,9 +377,7 @@ fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
     let confirm = [a, b].iter().any(|n| {
         names::mentions(n, &["confirm", "confirmation", "confirmed", "repeat", "password2", "again", "retype"])
     });
-    if signed
-        || !file && !confirm && !loop_item && (proof(a) || proof(b) || checks && both_plain) && !public()
-    {
+    if signed || !file && !confirm && !loop_item && (proof(a) || proof(b) || checks && both_plain) && !public() {
         cx.report(&TIMING, compare.left_expr.range().cover(compare.right_expr.range()));
     }
 }

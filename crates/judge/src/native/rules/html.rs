@@ -93,7 +93,8 @@ fn returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         && cx.dirty(&first, taint::REQUEST, clean::HTML)
         && !first.path().contains("get_data")
         && !first.path().contains("json");
-    let plain = || tuple.is_some() && cx.text(range).contains("text/plain") || cx.function_text().contains("text/plain");
+    let plain =
+        || tuple.is_some() && cx.text(range).contains("text/plain") || cx.function_text().contains("text/plain");
     if page(cx, &first) || view && !plain() {
         report(cx, range, &first);
     }
@@ -175,6 +176,9 @@ fn markdown<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn built<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
     // Markup around foreign text is a page wherever it goes, if it is more than an angle bracket.
+    if !cx.dirty(value, SOURCES, clean::HTML) {
+        return;
+    }
     let text = value.text();
     let markup = text.contains("</") || text.contains("/>") || text.contains("=\"\0") || text.contains("='\0");
     if markup && page(cx, value) {

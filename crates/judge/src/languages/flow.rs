@@ -199,37 +199,15 @@ impl<'t> Flow<'t> {
     /// Whether a condition before a node speaks of one of the names and matches, or a constant that it names does.
     pub(super) fn guarded(&self, node: Node<'t>, names: &[&str], guard: &Regex) -> bool {
         let function = self.tree.function_of(node).byte_range();
+        // All conditions are one question: its limit holds for them together.
+        let mut question = Question { flow: self, clean: None, steps: 0 };
         self.bindings().conditions.iter().any(|condition| {
             let text = self.tree.text(*condition);
             function.contains(&condition.start_byte())
                 && condition.start_byte() <= node.start_byte()
                 && names.iter().any(|name| speaks_of(text, name))
-                && (guard.is_match(text) || self.names_constant(*condition, guard))
+                && (guard.is_match(text) || question.names_constant(*condition, guard))
         })
-    }
-
-    /// Whether a name in a condition stands for a constant that matches: `BLOCKED.has(key)`.
-    fn names_constant(&self, condition: Node<'t>, wanted: &Regex) -> bool {
-        let (mut open, mut steps) = (vec![condition], 0);
-        while let Some(node) = open.pop() {
-            steps += 1;
-            if steps > 40 {
-                break;
-            }
-            if self.tree.role(node) == Role::Name {
-                if !self.bindings().names.contains_key(self.tree.text(node)) {
-                    continue;
-                }
-                let value = self.value(node, None);
-                if value.level == Level::Constant && value.has_text() && wanted.is_match(&value.text) {
-                    return true;
-                }
-            } else {
-                let mut cursor = node.walk();
-                open.extend(node.named_children(&mut cursor));
-            }
-        }
-        false
     }
 
     /// Whether no condition behind a node, in its function, speaks of its text.
@@ -301,6 +279,27 @@ impl<'t> Question<'_, 't> {
             }
             _ => self.children(node, deeper),
         }
+    }
+
+    /// Whether a name in a condition stands for a constant that matches: `BLOCKED.has(key)`.
+    fn names_constant(&mut self, condition: Node<'t>, wanted: &Regex) -> bool {
+        let mut open = vec![condition];
+        while let Some(node) = open.pop() {
+            self.steps += 1;
+            if self.steps > STEPS {
+                break;
+            }
+            if self.tree().role(node) != Role::Name {
+                let mut cursor = node.walk();
+                open.extend(node.named_children(&mut cursor));
+            } else if self.flow.bindings().names.contains_key(self.tree().text(node)) {
+                let value = self.of(node, 0);
+                if value.level == Level::Constant && value.has_text() && wanted.is_match(&value.text) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Any of what is inside; what is asked for to choose among it is no part of it.
@@ -464,7 +463,10 @@ impl<'t> Question<'_, 't> {
             return if numbers && name != "Sprint" && name != "concat" { whole.cleaned() } else { whole };
         }
         let nothing = inputs.is_empty();
-        let mut whole = inputs.into_iter().reduce(Value::or).unwrap_or_default();
+        // A builder of texts: `builder.append(a).append(b)`.
+        let builder = |value: &Value| value.calls.iter().any(|call| library::is_builder(call));
+        let behind = name == "append" && inputs.first().is_some_and(builder);
+        let mut whole = inputs.into_iter().reduce(if behind { Value::then } else { Value::or }).unwrap_or_default();
         if name == "join" {
             whole.built |= whole.has_text() && whole.level > Level::Constant;
         }

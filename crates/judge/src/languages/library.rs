@@ -121,6 +121,7 @@ pub(super) fn is_made_of_input(name: &str) -> bool {
         "join",
         "Join",
         "joining",
+        "append",
         // Collections.
         "freeze",
         "dup",
@@ -169,6 +170,11 @@ pub(super) fn is_container(name: &str) -> bool {
         "StringJoiner",
     ];
     NAMES.contains(&name)
+}
+
+/// Constructions of what texts are put behind one another in.
+pub(super) fn is_builder(name: &str) -> bool {
+    matches!(name, "StringBuilder" | "StringBuffer")
 }
 
 /// Calls that answer with an element of what they are called on, or with what they are given for want of one.

@@ -169,6 +169,8 @@ pub(super) fn read(tree: Tree<'_>) -> Bindings<'_> {
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
+                // The condition of `do {..} while (..)` stands behind those of its body.
+                reader.found.conditions.sort_by_key(Node::start_byte);
                 return reader.found;
             }
             if parents.pop().is_some_and(|(_, entered)| entered) {

@@ -165,6 +165,9 @@ fn is_number_operator(operator: &str) -> bool {
     )
 }
 
+/// Conditions around a place that are looked at: no function has so many, and a crafted one asks again for each of its lines.
+const NEAR: usize = 256;
+
 /// A file whose expressions are asked about.
 pub(super) struct Flow<'t> {
     pub(super) tree: Tree<'t>,
@@ -201,11 +204,10 @@ impl<'t> Flow<'t> {
         let function = self.tree.function_of(node).byte_range();
         // All conditions are one question: its limit holds for them together.
         let mut question = Question { flow: self, clean: None, steps: 0 };
-        self.bindings().conditions.iter().any(|condition| {
+        let before = self.conditions(function.start, node.start_byte() + 1).iter().rev();
+        before.take(NEAR).any(|condition| {
             let text = self.tree.text(*condition);
-            function.contains(&condition.start_byte())
-                && condition.start_byte() <= node.start_byte()
-                && names.iter().any(|name| speaks_of(text, name))
+            names.iter().any(|name| speaks_of(text, name))
                 && (guard.is_match(text) || question.names_constant(*condition, guard))
         })
     }
@@ -214,11 +216,16 @@ impl<'t> Flow<'t> {
     pub(super) fn unchecked(&self, node: Node<'t>) -> bool {
         let function = self.tree.function_of(node).byte_range();
         let name = self.tree.text(node);
-        !self.bindings().conditions.iter().any(|condition| {
-            function.contains(&condition.start_byte())
-                && condition.end_byte() > node.start_byte()
-                && speaks_of(self.tree.text(*condition), name)
-        })
+        // One that the node stands in begins before it.
+        let behind = self.conditions(function.start, function.end).iter().filter(|c| c.end_byte() > node.start_byte());
+        !behind.take(NEAR).any(|condition| speaks_of(self.tree.text(*condition), name))
+    }
+
+    /// The conditions that begin in a range, by position.
+    fn conditions(&self, from: usize, to: usize) -> &[Node<'t>] {
+        let all = &self.bindings().conditions;
+        let at = |offset: usize| all.partition_point(|c| c.start_byte() < offset);
+        &all[at(from)..at(to).max(at(from))]
     }
 
     /// Whether a node is a parameter's name.

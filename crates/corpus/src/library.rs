@@ -22,7 +22,7 @@ pub enum Error {
     Lessons(Vec<lesson::Error>),
 }
 
-/// The lessons inside the binary, by id.
+/// The lessons inside the binary, by language (Python first) and id.
 ///
 /// # Errors
 /// [`Error::Lessons`]; a released binary has none, its tests read them all.
@@ -37,7 +37,7 @@ pub fn embedded() -> Result<Vec<Lesson>, Error> {
     parse(files)
 }
 
-/// Lessons of a folder (searched in depth) or a single file, by id.
+/// Lessons of a folder (searched in depth) or a single file, by language and id.
 ///
 /// # Errors
 /// [`Error`].
@@ -77,9 +77,33 @@ fn parse(files: Vec<(String, String)>) -> Result<Vec<Lesson>, Error> {
         }
     }
     if bad.is_empty() {
-        lessons.sort_by(|a, b| a.id.cmp(&b.id));
+        lessons.sort_by(|a, b| (a.language, &a.id).cmp(&(b.language, &b.id)));
         Ok(lessons)
     } else {
         Err(Error::Lessons(bad))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lexicon::Language;
+    use std::collections::BTreeSet;
+
+    /// `rampart explain` and a pair's source name a lesson by its id alone.
+    #[test]
+    fn ids_are_unique_and_name_their_language() -> Result<(), Error> {
+        let lessons = embedded()?;
+        let ids: BTreeSet<&str> = lessons.iter().map(|l| l.id.as_str()).collect();
+        assert_eq!(ids.len(), lessons.len());
+        for lesson in &lessons {
+            let prefix = match lesson.language {
+                Language::Python => continue,
+                Language::JavaScript => "js",
+                other => other.name(),
+            };
+            assert!(lesson.id.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-')), "{}", lesson.id);
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod wording;
 
 pub use wording::hint;
 
-use judge::native;
+use judge::languages;
 use lexicon::{Cwe, Finding, Language, Pair, TestOutcome};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -106,10 +106,10 @@ pub struct Side {
 }
 
 impl Side {
-    /// Judges Python. A function taken out of a class is indented as a whole: it is read without that indentation.
+    /// Judges code. A function taken out of a class is indented as a whole: it is read without that indentation.
     #[must_use]
-    pub fn of(path: &str, code: &str) -> Self {
-        let scan = native::scan(path, &dedent(code));
+    pub fn of(language: Language, name: &str, code: &str) -> Self {
+        let scan = languages::scan_file(&format!("{name}.{}", language.extension()), &dedent(code), None);
         Self { syntax_error: scan.syntax_error, findings: scan.findings }
     }
 
@@ -144,20 +144,16 @@ pub fn dedent(code: &str) -> Cow<'_, str> {
 
 /// Parses both sides and asks the rules; the first [`Reason`] against the pair, if any. Duplicates are the caller's.
 ///
-/// Only Python is judged: a pair in another language is refused for [`Reason::Same`] alone.
 #[must_use]
 pub fn against(pair: &Pair) -> Option<Reason> {
     if pair.secure == pair.insecure {
         return Some(Reason::Same);
     }
-    if pair.language != Language::Python {
-        return None;
-    }
-    let secure = Side::of(&pair.id, &pair.secure);
+    let secure = Side::of(pair.language, &pair.id, &pair.secure);
     if secure.syntax_error.is_some() {
         return Some(Reason::SecureInvalid);
     }
-    let insecure = Side::of(&pair.id, &pair.insecure);
+    let insecure = Side::of(pair.language, &pair.id, &pair.insecure);
     if insecure.syntax_error.is_some() {
         return Some(Reason::InsecureInvalid);
     }
@@ -203,7 +199,12 @@ mod tests {
         for (insecure, secure, expect) in cases {
             assert_eq!(against(&pair(insecure, secure)), expect, "{insecure}");
         }
-        assert_eq!(against(&Pair { language: Language::C, ..pair("gets(s);", "fgets(s, n, f);") }), None);
+        let c = |insecure, secure| against(&Pair { language: Language::C, ..pair(insecure, secure) });
+        assert_eq!(c("void f(char *s) { gets(s); }\n", "void f(char *s) { fgets(s, 9, stdin); }\n"), None);
+        assert_eq!(
+            c("void f(char *s) { puts(s); }\n", "void f(char *s) { fgets(s, 9, stdin); }\n"),
+            Some(Reason::Silent)
+        );
     }
 
     #[test]

@@ -182,12 +182,8 @@ fn named(code: &Code) -> String {
     let known = Path::new(code.path).extension().and_then(|e| e.to_str()).and_then(Language::from_extension);
     match code.language {
         Language::Python if known.is_none() => code.path.to_owned(),
-        Language::Python if known != Some(Language::Python) => format!("{}.py", code.path),
         language if known == Some(language) => code.path.to_owned(),
-        Language::JavaScript => format!("{}.js", code.path),
-        Language::Ruby => format!("{}.rb", code.path),
-        Language::TypeScript => format!("{}.ts", code.path),
-        language => format!("{}.{language}", code.path),
+        language => format!("{}.{}", code.path, language.extension()),
     }
 }
 

@@ -131,6 +131,21 @@ fn files_of_another_language_are_not_called_clean() -> Result {
     Ok(())
 }
 
+/// A rule that ran out of time, and a file that no rule was tried on, are only said in passing by Semgrep.
+#[test]
+fn what_semgrep_gave_up_is_not_called_clean() -> Result {
+    let report = r#"{"results": [], "paths": {"scanned": ["0.py", "1.py", "2.py"]}, "errors": [
+        {"type": "Timeout", "level": "warn", "message": "Timeout when running shell on 1.py:\n ", "path": "1.py"},
+        {"type": ["PartialParsing", []], "level": "warn", "message": "Syntax error", "path": "2.py"}]}"#;
+    let folder = fake("semgrep", &format!("cat > report.json <<'END'\n{report}\nEND"))?;
+    let names = ["a.py", "b.py", "c.py", "d.py"].map(|name| (name, "x = 1\n"));
+    let scanned = scan("semgrep", &settings(folder.path()), &names)?;
+    let why: Vec<Option<&str>> = scanned.iter().map(|s| s.skipped.as_deref()).collect();
+    let timeout = Some("Timeout when running shell on 1.py:");
+    assert_eq!(why, [None, timeout, None, Some("none of its rules was tried on this file")]);
+    Ok(())
+}
+
 /// The tools that are installed here, each on its own samples.
 #[test]
 fn installed_tools_conform() -> Result {

@@ -3,8 +3,8 @@
 //! The lessons are read here by a small parser of their own, so that the table does not depend on the crate that trains on
 //! them. Forty variants of each are tried, spread over all values of all slots.
 
-use judge::native::scan;
-use lexicon::Cwe;
+use judge::languages::scan_file;
+use lexicon::{Cwe, Language};
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
@@ -21,6 +21,7 @@ const DISPUTED: &[(&str, &str)] = &[];
 
 struct Lesson {
     id: String,
+    language: Language,
     context: bool,
     label: Cwe,
     slots: Vec<(String, Vec<toml::Value>)>,
@@ -29,13 +30,24 @@ struct Lesson {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content/lessons/python")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../content/lessons")
+}
+
+/// Files of all lessons, in all languages.
+fn files() -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for language in fs::read_dir(folder())?.flatten().map(|e| e.path()).filter(|p| p.is_dir()) {
+        paths.extend(fs::read_dir(language)?.flatten().map(|e| e.path()));
+    }
+    paths.retain(|p| p.extension().is_some_and(|e| e == "md"));
+    paths.sort();
+    Ok(paths)
 }
 
 /// The fenced code under a heading.
-fn section(body: &str, heading: &str) -> Option<String> {
+fn section(body: &str, heading: &str, language: Language) -> Option<String> {
     let (_, rest) = body.split_once(&format!("\n## {heading}\n"))?;
-    let (_, rest) = rest.split_once("```python\n")?;
+    let (_, rest) = rest.split_once(&format!("```{language}\n"))?;
     Some(rest.split_once("\n```")?.0.to_owned() + "\n")
 }
 
@@ -49,13 +61,15 @@ fn read(path: &Path) -> Result<Lesson, Box<dyn Error>> {
     let slots = front.get("slots").and_then(|s| s.as_table()).cloned().unwrap_or_default();
     let slots = slots.into_iter().filter_map(|(name, values)| Some((name, values.as_array()?.clone()))).collect();
     let context = string("kind")? == "context";
+    let language = string("language")?.parse()?;
     Ok(Lesson {
         id: string("id")?,
+        language,
         context,
         label,
         slots,
-        insecure: section(body, "Insecure").filter(|_| !context),
-        secure: section(body, "Secure").ok_or("no secure code")?,
+        insecure: section(body, "Insecure", language).filter(|_| !context),
+        secure: section(body, "Secure", language).ok_or("no secure code")?,
     })
 }
 
@@ -102,11 +116,12 @@ fn expand(code: &str, values: &BTreeMap<String, String>) -> Result<String, Strin
 fn misses(lesson: &Lesson) -> Result<String, Box<dyn Error>> {
     let (mut missed, mut wrong, mut noisy) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     let mut loud = Vec::new();
+    let scan = |side: &str, code: &str| scan_file(&format!("{side}.{}", lesson.language.extension()), code, None);
     for number in 0..VARIANTS {
         let values = lesson.choice(number);
         if let Some(insecure) = &lesson.insecure {
             let code = expand(insecure, &values)?;
-            let found = scan("insecure.py", &code);
+            let found = scan("insecure", &code);
             if let Some(error) = found.syntax_error {
                 return Err(format!("insecure: {error}\n{code}").into());
             }
@@ -116,7 +131,7 @@ fn misses(lesson: &Lesson) -> Result<String, Box<dyn Error>> {
             }
         }
         let code = expand(&lesson.secure, &values)?;
-        let found = scan("secure.py", &code);
+        let found = scan("secure", &code);
         if let Some(error) = found.syntax_error {
             return Err(format!("secure: {error}\n{code}").into());
         }
@@ -143,9 +158,7 @@ fn misses(lesson: &Lesson) -> Result<String, Box<dyn Error>> {
 
 #[test]
 fn the_truth_table_holds() -> Result<(), Box<dyn Error>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder())?.flatten().map(|e| e.path()).collect();
-    paths.retain(|p| p.extension().is_some_and(|e| e == "md"));
-    paths.sort();
+    let paths = files()?;
     let (mut good, mut report) = (0, String::new());
     for path in &paths {
         let outcome = read(path).and_then(|lesson| misses(&lesson));
@@ -168,7 +181,7 @@ fn the_truth_table_holds() -> Result<(), Box<dyn Error>> {
 /// Every context lesson is tried, and the table is not empty of either kind.
 #[test]
 fn both_kinds_of_lesson_exist() -> Result<(), Box<dyn Error>> {
-    let lessons: Vec<Lesson> = fs::read_dir(folder())?.flatten().filter_map(|e| read(&e.path()).ok()).collect();
+    let lessons: Vec<Lesson> = files()?.iter().filter_map(|path| read(path).ok()).collect();
     assert!(lessons.iter().any(|l| l.context) && lessons.iter().any(|l| l.insecure.is_some()));
     Ok(())
 }

@@ -61,6 +61,18 @@ impl Language {
         }
     }
 
+    /// Extension of its files, without the dot.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Python => "py",
+            Self::JavaScript => "js",
+            Self::TypeScript => "ts",
+            Self::Ruby => "rb",
+            other => other.name(),
+        }
+    }
+
     /// Language of a file by its extension, without the dot.
     #[must_use]
     pub fn from_extension(extension: &str) -> Option<Self> {
@@ -116,6 +128,7 @@ mod tests {
     fn every_name_reads_back() {
         for &language in Language::ALL {
             assert_eq!(language.name().parse(), Ok(language));
+            assert_eq!(Language::from_extension(language.extension()), Some(language));
         }
         assert!("cobol".parse::<Language>().is_err());
     }

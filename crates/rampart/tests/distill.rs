@@ -325,3 +325,68 @@ fn mistakes_are_named_and_nothing_is_asked() -> Outcome {
     assert!(asked.lock().map_err(|_| "poisoned")?.keys().any(|p| p.starts_with("EDITED CWE-")));
     Ok(())
 }
+
+/// A history with one fix, in Go.
+fn mined(folder: &Path) -> Outcome {
+    let git = |arguments: &[&str]| -> Outcome {
+        let settings = ["-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
+        let done = Command::new("git").current_dir(folder.join("project")).args(settings).args(arguments).output()?;
+        if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned().into()) }
+    };
+    fs::create_dir(folder.join("project"))?;
+    git(&["init", "-q"])?;
+    for (said, call) in [
+        ("Begin", "exec.Command(\"sh\", \"-c\", \"cat \"+name)"),
+        ("Fix command injection", "exec.Command(\"cat\", \"--\", name)"),
+    ] {
+        let head = "package main\n\nimport \"os/exec\"\n\n// show prints a file.\nfunc show(name string) error {\n";
+        fs::write(folder.join("project/run.go"), format!("{head}\treturn {call}.Run()\n}}\n"))?;
+        git(&["add", "."])?;
+        git(&["commit", "-q", "-m", said])?;
+    }
+    Ok(())
+}
+
+/// What each route makes, distilled, mined and expanded from lessons, is one training set, and its classes are told.
+#[test]
+#[cfg(feature = "torch")]
+fn pairs_of_all_routes_train_together() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path();
+    let rampart = |arguments: &[&str]| -> Outcome<String> {
+        let done = Command::new(env!("CARGO_BIN_EXE_rampart")).current_dir(at).args(arguments).output()?;
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}: {said}");
+        Ok(said)
+    };
+    let (url, _) = start()?;
+    finished(&configuration(at, &url, 40)?)?;
+    mined(at)?;
+    rampart(&["data", "mine", "project", "--out", "mined"])?;
+    rampart(&["data", "expand", "--language", "python,java", "--per-lesson", "1", "--out", "lessons.jsonl"])?;
+
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    fs::write(
+        at.join("train.toml"),
+        format!(
+            "format = 1\noutput = \"run\"\n[model]\npath = {:?}\nadapter = {{ kind = \"lora\", r = 4 }}\n[data]\n\
+             train = [\"out/7-split/train.jsonl\", \"mined/rows.jsonl\", \"lessons.jsonl\"]\nmax-tokens = 256\n\
+             oversample = {{ by = [\"language\"], minimum = 5 }}\n[objective]\nkind = \"lpo\"\n[optim]\nlearning-rate = 1e-4\nbatch = 2\nsteps = 2\n",
+            model.canonicalize()?
+        ),
+    )?;
+    let said = rampart(&["train", "train.toml"])?;
+    let of =
+        |origin: &str| said.lines().find(|l| l.trim_start().starts_with(&format!("{origin}: "))).unwrap_or_default();
+    assert!(
+        of("lesson").contains("python ") && of("lesson").contains("java ") && of("lesson").contains("CWE-89 "),
+        "{said}"
+    );
+    assert!(of("mined").contains("5 examples; go 5; CWE-78 5"), "{said}");
+    assert!(of("distilled").contains("; python ") && of("distilled").contains("; CWE-"), "{said}");
+    let classes: Vec<Value> = serde_json::from_str(&fs::read_to_string(at.join("run/classes.json"))?)?;
+    let mined = classes.iter().find(|c| c["origin"] == "mined").ok_or("no mined class")?;
+    assert_eq!((&mined["used"], &mined["repeated"]), (&json!(1), &json!(4)), "one is repeated until there are five");
+    assert_eq!(fs::read_to_string(at.join("run/metrics.jsonl"))?.lines().count(), 2);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use crate::{
     Config, Error, Result,
+    classes::{Class, Classes},
     config::{Oversample, OversampleKey},
 };
 use corpus::{Shown, Template, mask_rows, masks, rows::Row, split::mix};
@@ -106,6 +107,8 @@ pub struct Accounts {
     pub dropped: BTreeMap<String, usize>,
     /// The first row left out for each reason: where to look.
     pub first: BTreeMap<String, String>,
+    /// Examples by what they are of.
+    pub classes: Classes,
     /// Lines that were no rows.
     pub bad_lines: Vec<lexicon::jsonl::BadLine>,
 }
@@ -162,12 +165,13 @@ pub fn load(key: &str, files: &[PathBuf], config: &Config, tokenizer: &Tokenizer
         _ => None,
     };
     let maker = Maker { config, tokenizer, frame };
-    let (mut examples, mut classes) = (Vec::new(), Vec::new());
-    for row in &rows {
+    // The row of each example.
+    let (mut examples, mut of): (Vec<Example>, Vec<usize>) = (Vec::new(), Vec::new());
+    for (number, row) in rows.iter().enumerate() {
         let before = examples.len();
         maker.add(row, &mut examples, &mut accounts)?;
-        classes.resize(examples.len(), class(row, config.data.oversample.as_ref()));
-        debug_assert!(examples.len() >= before);
+        of.resize(examples.len(), number);
+        accounts.classes.add(&Class::of(row), examples.len() - before, 0);
     }
     accounts.used = examples.len();
     if examples.is_empty() {
@@ -175,13 +179,16 @@ pub fn load(key: &str, files: &[PathBuf], config: &Config, tokenizer: &Tokenizer
         return Err(Error::Empty { key: key.to_owned(), files: files.join(", "), accounts: accounts.summary() });
     }
     if let Some(oversample) = &config.data.oversample {
-        accounts.repeated = repeat(&mut examples, &classes, oversample.minimum, config.seed);
+        let names: Vec<String> = of.iter().map(|&row| class(&rows[row], oversample)).collect();
+        let added = repeat(&mut examples, &names, oversample.minimum, config.seed);
+        accounts.repeated = added.len();
+        added.into_iter().for_each(|i| accounts.classes.add(&Class::of(&rows[of[i]]), 0, 1));
     }
     Ok((examples, accounts))
 }
 
-fn class(row: &Row, oversample: Option<&Oversample>) -> String {
-    let (Some(oversample), Row::Pair(pair)) = (oversample, row) else { return String::new() };
+fn class(row: &Row, oversample: &Oversample) -> String {
+    let Row::Pair(pair) = row else { return String::new() };
     let part = |key: &OversampleKey| match key {
         OversampleKey::Language => pair.language.name().to_owned(),
         OversampleKey::Cwe => pair.cwe.first().map(ToString::to_string).unwrap_or_default(),
@@ -189,8 +196,8 @@ fn class(row: &Row, oversample: Option<&Oversample>) -> String {
     oversample.by.iter().map(part).collect::<Vec<_>>().join("/")
 }
 
-/// Draws with replacement until every class has the minimum (SafeCoder, methods.md section 3).
-fn repeat(examples: &mut Vec<Example>, classes: &[String], minimum: usize, seed: u64) -> usize {
+/// Draws with replacement until every class has the minimum (SafeCoder, methods.md section 3); which examples were drawn.
+fn repeat(examples: &mut Vec<Example>, classes: &[String], minimum: usize, seed: u64) -> Vec<usize> {
     let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (i, class) in classes.iter().enumerate().filter(|(_, c)| !c.is_empty()) {
         members.entry(class).or_default().push(i);
@@ -199,12 +206,11 @@ fn repeat(examples: &mut Vec<Example>, classes: &[String], minimum: usize, seed:
     for (class, indices) in members {
         for n in indices.len()..minimum {
             let at = mix(&[&seed.to_string(), "oversample", class, &n.to_string()]) % indices.len() as u64;
-            added.push(examples[indices[usize::try_from(at).unwrap_or(0)]].clone());
+            added.push(indices[usize::try_from(at).unwrap_or(0)]);
         }
     }
-    let count = added.len();
-    examples.extend(added);
-    count
+    examples.extend(added.iter().map(|&i| examples[i].clone()).collect::<Vec<_>>());
+    added
 }
 
 /// A hash (FNV-1a, 64 bits) of all examples: a run that is resumed must see what it saw.

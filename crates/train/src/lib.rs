@@ -11,6 +11,7 @@
 
 pub mod batches;
 pub mod checkpoint;
+pub mod classes;
 pub mod config;
 pub mod examples;
 mod layout;

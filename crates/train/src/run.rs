@@ -128,6 +128,9 @@ pub fn run(
             None => observer.says("no checkpoint to resume: starting from the beginning"),
         }
     }
+    if ranks.writes() {
+        lexicon::atomic::write(&config.output.join("classes.json"), accounts.classes.json().as_bytes())?;
+    }
     let metrics_file = config.output.join("metrics.jsonl");
     let mut log = ranks.writes().then(|| Log::open(&metrics_file, state.step)).transpose()?;
     observer.begins(&Facts {

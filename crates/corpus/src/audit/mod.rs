@@ -22,8 +22,7 @@ use crate::clean::{
     near::{Index, signature},
     shape,
 };
-use judge::languages::scan_file;
-use lexicon::{Finding, Language, Pair};
+use lexicon::{Finding, Pair};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -195,14 +194,7 @@ pub(crate) fn still_flagged(pair: &Pair) -> bool {
 }
 
 fn findings(pair: &Pair, code: &str) -> Vec<Finding> {
-    let extension = match pair.language {
-        Language::Python => "py",
-        Language::JavaScript => "js",
-        Language::TypeScript => "ts",
-        Language::Ruby => "rb",
-        other => other.name(),
-    };
-    scan_file(&format!("a.{extension}"), &crate::validate::dedent(code), None).findings
+    crate::validate::Side::of(pair.language, "a", code).findings
 }
 
 /// The number of each pair's cluster: pairs of which one leads to the other by near copies, both sides together.

@@ -27,7 +27,6 @@ fn each_kind_is_found_among_lessons() -> Result<(), Box<dyn std::error::Error>> 
         let untouched = bad.iter().filter(|b| pairs.contains(b)).count();
         assert_eq!(untouched, bad.len() - records.len(), "{kind:?} says what it did");
         let m = measure(&records, &audit(&bad, &Settings::default()));
-        println!("{kind:?}: precision {:.3}, recall {:.3}", m.precision, m.recall);
         assert!(m.precision >= 0.85 && m.recall >= 0.85, "{kind:?}: {m:?}");
     }
     Ok(())

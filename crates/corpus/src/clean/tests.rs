@@ -28,16 +28,28 @@ fn different() -> Result<Vec<Pair>, library::Error> {
     Ok(library::embedded()?.iter().filter_map(of).collect())
 }
 
+/// A comment, and a declaration, that any file of the language may have more.
+const fn more(language: Language) -> (&'static str, &'static str) {
+    match language {
+        Language::Python | Language::Ruby => ("# of ours", "logged = 1"),
+        Language::C | Language::Cpp => ("// of ours", "int logged = 1;"),
+        Language::Go => ("// of ours", "var logged = 1"),
+        Language::Java => ("// of ours", "class Logged {}"),
+        Language::JavaScript | Language::TypeScript => ("// of ours", "let logged = 1;"),
+    }
+}
+
 fn changed(pair: &Pair, how: &str) -> Option<Pair> {
+    let (comment, declaration) = more(pair.language);
     let each = |code: &str| -> Option<String> {
         Some(match how {
             "layout" => format!("\n{code}\n\n"),
-            "comment" => format!("# of ours\n{code}"),
+            "comment" => format!("{comment}\n{code}"),
             "renamed" => shape::rename(pair.language, code, |n, _| format!("other{n}"))?,
-            "near" => format!("{code}\n\nlogged = 1\n"),
+            "near" => format!("{code}\n\n{declaration}\n"),
             "renamed-near" => {
                 let code = shape::rename(pair.language, code, |n, _| format!("name{n}"))?;
-                format!("import logging\n{code}")
+                format!("{code}\n{declaration}\n")
             }
             _ => return None,
         })
@@ -66,7 +78,6 @@ fn planted_repetitions_are_found_and_others_stay() -> Outcome {
             let right = dropped.iter().filter(|d| d.id == format!("{}-{how}", d.matched)).count();
             let recall = found as f64 / planted.len() as f64;
             let wrong = dropped.len() - found;
-            println!("{how:<13} across {across:<5} recall {recall:.3}, originals lost {wrong}, matched right {right}");
             assert!(recall >= floor, "{how}: {recall}");
             assert!(wrong <= natural, "{how}: {wrong} originals went");
             assert!(right * 100 >= found * 97, "{how}: {right} of {found} name their original");

@@ -2,6 +2,7 @@
 
 use super::{Entry, Level, Runner, Side, hint, join};
 use crate::{Kind, Lesson, Variant, lesson, library};
+use judge::languages::{self, Dialect};
 use lexicon::{Language, TestOutcome};
 use rayon::prelude::*;
 use std::{fs, path::Path};
@@ -160,9 +161,7 @@ pub fn check(source: &Source, options: &Options, runner: Option<&dyn Runner>) ->
     }
     let mut runs = 0;
     for (i, variant) in variants.iter().enumerate() {
-        if lesson.language == Language::Python {
-            judge(lesson, variant, &mut rows);
-        }
+        judge(lesson, variant, &mut rows);
         if let Some(runner) = runner.filter(|_| i < options.run) {
             runs += run(lesson, variant, runner, &mut rows);
         }
@@ -190,10 +189,18 @@ fn judge(lesson: &Lesson, variant: &Variant, rows: &mut Rows<'_>) {
     let sides = [("Insecure", variant.insecure.as_deref()), ("Secure", Some(variant.secure.as_str()))];
     for (section, code) in sides {
         let Some(code) = code else { continue };
-        let side = Side::of(&name, code);
-        if let Some(error) = &side.syntax_error {
+        let side = Side::of(lesson.language, &name, code);
+        // A scan of C forgives what a macro may hide; a lesson has none.
+        let grammar = match lesson.language {
+            Language::C => Some(Dialect::C),
+            Language::Cpp => Some(Dialect::Cpp),
+            _ => None,
+        };
+        let error = side.syntax_error.clone().or_else(|| languages::check(grammar?, code).err());
+        if let Some(error) = error {
             let place = rows.place(section, Some(error.at.line));
-            rows.add(Level::Problem, "parse", place, format!("{name}: not Python: {}", error.message));
+            let message = format!("{name}: not {}: {}", lesson.language.title(), error.message);
+            rows.add(Level::Problem, "parse", place, message);
         } else if section == "Secure" {
             if let Some(first) = side.findings.first() {
                 let place = rows.place(section, Some(first.start.line));

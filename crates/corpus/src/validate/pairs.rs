@@ -1,7 +1,7 @@
 //! Pairs of a file against what must hold of any pair.
 
 use super::{Entry, Level, Side, hint, join};
-use lexicon::{Language, Pair};
+use lexicon::Pair;
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -23,9 +23,7 @@ impl Located {
 /// What came of a set of pairs.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// Pairs whose code was parsed and shown to the rules: the Python ones.
-    pub judged: usize,
-    /// Of these, pairs whose insecure side has a finding and whose secure side has none.
+    /// Pairs whose insecure side has a finding and whose secure side has none.
     pub told_apart: usize,
     /// What was found, in the pairs' order.
     pub entries: Vec<Entry>,
@@ -51,9 +49,8 @@ pub fn check(pairs: &[Located]) -> Checked {
             None => drop(ids.insert((&located.path, &pair.id), located)),
         }
     }
-    let judged = pairs.iter().filter(|l| l.pair.language == Language::Python).count();
     let told_apart = all.iter().filter(|(apart, _)| *apart).count();
-    Checked { judged, told_apart, entries: all.into_iter().flat_map(|(_, e)| e).collect() }
+    Checked { told_apart, entries: all.into_iter().flat_map(|(_, e)| e).collect() }
 }
 
 /// Entries of one pair, and whether the rules tell its sides apart.
@@ -67,15 +64,13 @@ fn one(located: &Located) -> (bool, Vec<Entry>) {
     if let Some(word) = hint(&pair.instruction, "", &pair.cwe, false) {
         add(Level::Problem, "instruction", format!("the instruction says {word:?}, which gives the weakness away"));
     }
-    if pair.language != Language::Python {
-        return (false, entries);
-    }
-    let (insecure, secure) = (Side::of(&pair.id, &pair.insecure), Side::of(&pair.id, &pair.secure));
+    let side = |code| Side::of(pair.language, &pair.id, code);
+    let (insecure, secure) = (side(&pair.insecure), side(&pair.secure));
     let mut parsed = true;
     for (name, side) in [("insecure", &insecure), ("secure", &secure)] {
         if let Some(error) = &side.syntax_error {
             parsed = false;
-            add(Level::Problem, "parse", format!("the {name} side is not Python: {error}"));
+            add(Level::Problem, "parse", format!("the {name} side is not {}: {error}", pair.language.title()));
         }
     }
     if !parsed {

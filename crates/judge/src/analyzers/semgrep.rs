@@ -9,6 +9,7 @@ use lexicon::{Confidence, Finding, Language, Severity};
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
+    collections::HashSet,
     ffi::OsString,
     path::{Path, PathBuf},
     time::Duration,
@@ -42,6 +43,13 @@ pub(super) fn open(settings: &Settings) -> Result<Box<dyn Analyzer>, Error> {
 struct Report {
     results: Vec<Match>,
     errors: Vec<Trouble>,
+    paths: Paths,
+}
+
+#[derive(Deserialize)]
+struct Paths {
+    /// Files that some rule was tried on.
+    scanned: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,6 +83,18 @@ struct Trouble {
     message: Option<String>,
     #[serde(default)]
     level: Option<String>,
+    /// A word, or a list that begins with one.
+    #[serde(default, rename = "type")]
+    kind: Value,
+}
+
+impl Trouble {
+    /// Whether what the file holds is not known for it. A warning of a part that could not be parsed leaves the rest looked at;
+    /// one of a rule that ran out of time or memory tells of nothing.
+    fn hides(&self) -> bool {
+        let kind = self.kind.as_str().or_else(|| self.kind.get(0)?.as_str()).unwrap_or_default().to_lowercase();
+        self.level.as_deref() != Some("warn") || ["timeout", "memory", "overflow"].iter().any(|w| kind.contains(w))
+    }
 }
 
 fn severity(name: &str) -> Severity {
@@ -145,14 +165,14 @@ impl Tool for Semgrep {
             return Err(why.unwrap_or_else(|| "it failed".to_owned()));
         }
         let (mut findings, mut skipped) = (Vec::new(), Vec::new());
-        for trouble in report.errors {
-            let warning = trouble.level.as_deref().is_some_and(|l| l == "warn");
-            if let Some(i) = trouble.path.as_deref().and_then(|p| batch.number(p))
-                && !warning
-            {
-                skipped.push((i, trouble.message.unwrap_or_default()));
+        for trouble in report.errors.into_iter().filter(Trouble::hides) {
+            if let Some(i) = trouble.path.as_deref().and_then(|p| batch.number(p)) {
+                skipped.push((i, trouble.message.unwrap_or_default().trim().to_owned()));
             }
         }
+        let scanned: HashSet<usize> = report.paths.scanned.iter().filter_map(|p| batch.number(p)).collect();
+        let left_out = (0..batch.files.len()).filter(|i| !scanned.contains(i));
+        skipped.extend(left_out.map(|i| (i, "none of its rules was tried on this file".to_owned())));
         for found in report.results {
             let Some(i) = batch.number(&found.path) else { continue };
             let severity = severity(&found.extra.severity);

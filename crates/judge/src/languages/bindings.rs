@@ -1,7 +1,7 @@
 //! What the names of a file are bound to: a tree comes in; assignments, parameters, declared sizes and conditions go out.
 
-use super::roles::Role;
-use rustc_hash::FxHashMap;
+use super::{library, roles::Role};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Range;
 use tree_sitter::Node;
 
@@ -49,8 +49,18 @@ pub(super) struct Binding<'t> {
     /// Where it ends: it holds behind.
     pub(super) end: usize,
     pub(super) value: Node<'t>,
-    /// Whether it adds to what was there.
-    pub(super) adds: bool,
+    pub(super) adds: Adds,
+}
+
+/// What becomes of the value that was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Adds {
+    /// It is gone.
+    Nothing,
+    /// It goes on with the new one.
+    Text,
+    /// The new one is one of its elements.
+    Element,
 }
 
 /// A parameter.
@@ -68,8 +78,8 @@ pub(super) struct Bindings<'t> {
     pub(super) parameters: FxHashMap<&'t str, Vec<Parameter>>,
     /// Arrays declared with a number: where they hold, and how many elements they have.
     pub(super) sizes: FxHashMap<&'t str, Vec<(Range<usize>, u64)>>,
-    /// Conditions.
-    pub(super) conditions: Vec<Range<usize>>,
+    /// Conditions, and what an `if` of Go does right before its own.
+    pub(super) conditions: Vec<Node<'t>>,
     /// Texts of heredocs, in order.
     pub(super) heredocs: Vec<Node<'t>>,
 }
@@ -131,11 +141,18 @@ struct Reader<'t> {
     found: Bindings<'t>,
     /// Functions around, innermost last.
     functions: Vec<Range<usize>>,
+    /// Parameters that are numbers because of whom the function is given to.
+    numbers: FxHashSet<usize>,
 }
 
 /// Reads the bindings of a file.
 pub(super) fn read(tree: Tree<'_>) -> Bindings<'_> {
-    let mut reader = Reader { tree, found: Bindings::default(), functions: vec![tree.root.byte_range()] };
+    let mut reader = Reader {
+        tree,
+        found: Bindings::default(),
+        functions: vec![tree.root.byte_range()],
+        numbers: FxHashSet::default(),
+    };
     let mut cursor = tree.root.walk();
     // Node, the range of its parent, and whether a function was entered: leaving must undo it.
     let mut parents: Vec<(Range<usize>, bool)> = Vec::new();
@@ -152,6 +169,8 @@ pub(super) fn read(tree: Tree<'_>) -> Bindings<'_> {
         }
         while !cursor.goto_next_sibling() {
             if !cursor.goto_parent() {
+                // The condition of `do {..} while (..)` stands behind those of its body.
+                reader.found.conditions.sort_by_key(Node::start_byte);
                 return reader.found;
             }
             if parents.pop().is_some_and(|(_, entered)| entered) {
@@ -191,16 +210,17 @@ impl<'t> Reader<'t> {
             Role::Binary if node.kind() == "binary" && self.operator(node) == "<<" => {
                 let sides = (node.child_by_field_name("left"), node.child_by_field_name("right"));
                 if let (Some(left), Some(right)) = sides {
-                    self.bind(left, right, true, node, parent);
+                    self.bind(left, right, Adds::Text, node, parent);
                 }
             }
             Role::Condition => {
                 let condition = node.child_by_field_name("condition").or_else(|| node.child_by_field_name("value"));
-                self.found.conditions.extend(condition.map(|c| c.byte_range()));
+                self.found.conditions.extend(condition);
+                if node.kind() == "if_statement" {
+                    self.found.conditions.extend(node.child_by_field_name("initializer"));
+                }
             }
-            Role::Choice => {
-                self.found.conditions.extend(node.child_by_field_name("condition").map(|c| c.byte_range()));
-            }
+            Role::Choice => self.found.conditions.extend(node.child_by_field_name("condition")),
             Role::Array => {
                 let size = node.child_by_field_name("size").map(|s| self.tree.text(s));
                 let name = node.child_by_field_name("declarator").map(|d| self.tree.text(d));
@@ -225,6 +245,7 @@ impl<'t> Reader<'t> {
         let Some((left, right)) = left.zip(field(&["right", "value"])) else { return };
         let operator = self.operator(node);
         let adds = node.kind().starts_with("augmented") || !matches!(operator, "" | "=" | ":=" | "in" | "of");
+        let adds = if adds { Adds::Text } else { Adds::Nothing };
         // What a loop goes through holds inside it.
         let block = if node.kind().starts_with("for") || node.kind().starts_with("enhanced") {
             &node.byte_range()
@@ -237,6 +258,19 @@ impl<'t> Reader<'t> {
     /// `list.add(x)`, `strcat(list, x)`.
     fn call(&mut self, node: Node<'t>, parent: &Range<usize>) {
         let Some(name) = super::flow::callee(self.tree, node) else { return };
+        if library::is_mapping(name) {
+            self.index(node);
+        }
+        if library::puts(name) {
+            let on = super::flow::receiver(node).filter(|on| self.tree.role(*on) == Role::Name);
+            let mut cursor = node.walk();
+            let arguments = node.child_by_field_name("arguments");
+            let last = arguments.and_then(|a| a.named_children(&mut cursor).skip(1).last());
+            if let (Some(on), Some(last)) = (on, last) {
+                self.bind(on, last, Adds::Element, node, parent);
+            }
+            return;
+        }
         if !ADDS.contains(&name) && !matches!(name, "sprintf" | "snprintf" | "strcpy" | "strncpy" | "memcpy") {
             return;
         }
@@ -248,29 +282,41 @@ impl<'t> Reader<'t> {
         // What is written by a format is what the whole call says.
         let value = if matches!(name, "sprintf" | "snprintf") { node } else { arguments };
         if let Some(target) = target {
-            self.bind(target, value, true, node, parent);
+            self.bind(target, value, Adds::Text, node, parent);
         }
     }
 
+    /// The second parameter of what is done to each element is the element's number.
+    fn index(&mut self, call: Node<'t>) {
+        let mut cursor = call.walk();
+        let arguments = call.child_by_field_name("arguments");
+        let functions = arguments.into_iter().flat_map(|a| a.named_children(&mut cursor).collect::<Vec<_>>());
+        let functions = functions.filter(|f| matches!(f.kind(), "arrow_function" | "function_expression"));
+        let parameters = functions.filter_map(|f| f.child_by_field_name("parameters"));
+        self.numbers.extend(parameters.filter_map(|p| p.named_child(1)).map(|second| second.id()));
+    }
+
     /// Binds every name on the left to the right.
-    fn bind(&mut self, left: Node<'t>, right: Node<'t>, adds: bool, whole: Node<'t>, block: &Range<usize>) {
+    fn bind(&mut self, left: Node<'t>, right: Node<'t>, adds: Adds, whole: Node<'t>, block: &Range<usize>) {
         let end = if whole.kind().starts_with("for") || whole.kind().starts_with("enhanced") {
             right.end_byte()
         } else {
             whole.end_byte()
         };
-        for name in self.names(left) {
-            let binding = Binding { scope: self.scope(), block: block.clone(), end, value: right, adds };
-            self.found.names.entry(name).or_default().push(binding);
+        for node in self.named(left) {
+            let binding = |adds| Binding { scope: self.scope(), block: block.clone(), end, value: right, adds };
+            let owner = node.named_child(0).filter(|_| super::flow::is_element(node));
+            let (binding, element) =
+                (binding(adds), owner.map(|owner| (self.tree.text(owner), binding(Adds::Element))));
+            self.found.names.entry(self.tree.text(node)).or_default().push(binding);
+            if let Some((owner, element)) = element.filter(|(owner, _)| owner.len() <= NAME) {
+                self.found.names.entry(owner).or_default().push(element);
+            }
         }
     }
 
     /// A name, or those inside a pattern.
-    fn names(&self, node: Node<'t>) -> Vec<&'t str> {
-        if matches!(self.tree.role(node), Role::Name | Role::Member) {
-            let text = self.tree.text(node);
-            return if text.len() <= NAME { vec![text] } else { Vec::new() };
-        }
+    fn named(&self, node: Node<'t>) -> Vec<Node<'t>> {
         let (mut names, mut open, mut steps) = (Vec::new(), vec![node], 0);
         while let Some(node) = open.pop() {
             steps += 1;
@@ -278,7 +324,7 @@ impl<'t> Reader<'t> {
                 break;
             }
             match self.tree.role(node) {
-                Role::Name | Role::Member => names.push(self.tree.text(node)),
+                Role::Name | Role::Member => names.push(node),
                 Role::Parameters | Role::Function => {}
                 _ => {
                     let mut cursor = node.walk();
@@ -287,17 +333,17 @@ impl<'t> Reader<'t> {
                 }
             }
         }
-        names.retain(|n| n.len() <= NAME);
+        names.retain(|n| self.tree.text(*n).len() <= NAME);
         names
     }
 
     fn parameter(&mut self, node: Node<'t>) {
         let kind = node.child_by_field_name("type").map_or("", |t| self.tree.text(t));
         let pointer = node.child_by_field_name("declarator").is_some_and(|d| self.tree.role(d) != Role::Name);
-        let number = is_number(kind) && !pointer;
-        for name in self.names(node) {
+        let number = is_number(kind) && !pointer || self.numbers.contains(&node.id());
+        for name in self.named(node) {
             let parameter = Parameter { scope: self.scope(), at: node.byte_range(), number };
-            self.found.parameters.entry(name).or_default().push(parameter);
+            self.found.parameters.entry(self.tree.text(name)).or_default().push(parameter);
         }
     }
 }

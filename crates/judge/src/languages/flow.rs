@@ -5,7 +5,8 @@
 //! what they were given. So the answer may say too much, and rules ask for more than one sign.
 
 use super::{
-    bindings::{self, Bindings, Tree, is_number},
+    bindings::{self, Adds, Bindings, Tree, is_number},
+    library,
     roles::Role,
 };
 use regex::Regex;
@@ -117,6 +118,7 @@ pub(super) fn callee<'t>(tree: Tree<'t>, node: Node<'t>) -> Option<&'t str> {
     let fields = ["method", "name", "function", "constructor", "type"];
     let function = fields.iter().find_map(|f| node.child_by_field_name(f))?;
     let text = tree.text(function);
+    let text = if function.kind() == "generic_type" { text.split('<').next()? } else { text };
     let text = if text.len() > 400 { &text[text.char_indices().rev().nth(60).map_or(0, |(i, _)| i)..] } else { text };
     let last = text.rsplit(['.', ':', '>', ' ']).next()?;
     Some(last.split('<').next().unwrap_or(last))
@@ -129,82 +131,6 @@ pub(super) fn receiver(node: Node<'_>) -> Option<Node<'_>> {
         let function = node.child_by_field_name("function")?;
         ["object", "operand", "argument", "value"].iter().find_map(|f| function.child_by_field_name(f))
     })
-}
-
-/// Calls whose answer is a number, or bears no trace of what went in.
-fn is_number_call(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "parseInt",
-        "parseFloat",
-        "Number",
-        "BigInt",
-        "Boolean",
-        "isNaN",
-        "isArray",
-        "length",
-        "size",
-        "len",
-        "count",
-        "indexOf",
-        "lastIndexOf",
-        "charCodeAt",
-        "intValue",
-        "longValue",
-        "valueOf",
-        "hashCode",
-        "currentTimeMillis",
-        "now",
-        "nanoTime",
-        "Atoi",
-        "ParseInt",
-        "ParseUint",
-        "ParseFloat",
-        "ParseBool",
-        "Unix",
-        "to_i",
-        "to_f",
-        "Integer",
-        "Float",
-        "atoi",
-        "atol",
-        "strtol",
-        "strtoul",
-        "strlen",
-        "sizeof",
-        "getTime",
-        "randomUUID",
-        "uuid",
-        "uuidv4",
-        "hexdigest",
-        "includes",
-        "startsWith",
-        "endsWith",
-        "equals",
-        "contains",
-        "isEmpty",
-        "empty?",
-        "nil?",
-        "present?",
-        "blank?",
-        "include?",
-        "parseLong",
-        "parseDouble",
-        "parseBoolean",
-        "int",
-        "float",
-        "exists",
-        "existsSync",
-        "getpid",
-    ];
-    NAMES.contains(&name)
-}
-
-/// Calls that put their arguments into their first one's text.
-fn is_format(name: &str) -> bool {
-    matches!(
-        name,
-        "Sprintf" | "Errorf" | "format" | "sprintf" | "snprintf" | "formatted" | "Sprint" | "Sprintln" | "concat"
-    )
 }
 
 /// Operators whose answer carries no text.
@@ -239,11 +165,16 @@ fn is_number_operator(operator: &str) -> bool {
     )
 }
 
+/// Conditions around a place that are looked at: no function has so many, and a crafted one asks again for each of its lines.
+const NEAR: usize = 256;
+
 /// A file whose expressions are asked about.
 pub(super) struct Flow<'t> {
     pub(super) tree: Tree<'t>,
     /// What request data looks like there.
     sources: &'static Regex,
+    /// Whether a name that nobody has bound is a call: Ruby needs no brackets.
+    bare_calls: bool,
     bindings: OnceCell<Bindings<'t>>,
 }
 
@@ -255,8 +186,8 @@ struct Question<'f, 't> {
 }
 
 impl<'t> Flow<'t> {
-    pub(super) fn new(tree: Tree<'t>, sources: &'static Regex) -> Self {
-        Self { tree, sources, bindings: OnceCell::new() }
+    pub(super) fn new(tree: Tree<'t>, sources: &'static Regex, bare_calls: bool) -> Self {
+        Self { tree, sources, bare_calls, bindings: OnceCell::new() }
     }
 
     pub(super) fn bindings(&self) -> &Bindings<'t> {
@@ -268,15 +199,16 @@ impl<'t> Flow<'t> {
         Question { flow: self, clean, steps: 0 }.of(node, 0)
     }
 
-    /// Whether a condition before a node speaks of one of the names and matches.
+    /// Whether a condition before a node speaks of one of the names and matches, or a constant that it names does.
     pub(super) fn guarded(&self, node: Node<'t>, names: &[&str], guard: &Regex) -> bool {
         let function = self.tree.function_of(node).byte_range();
-        self.bindings().conditions.iter().any(|condition| {
-            let text = || self.tree.source.get(condition.clone()).unwrap_or_default();
-            function.contains(&condition.start)
-                && condition.start <= node.start_byte()
-                && guard.is_match(text())
-                && (names.iter().any(|name| speaks_of(text(), name)))
+        // All conditions are one question: its limit holds for them together.
+        let mut question = Question { flow: self, clean: None, steps: 0 };
+        let before = self.conditions(function.start, node.start_byte() + 1).iter().rev();
+        before.take(NEAR).any(|condition| {
+            let text = self.tree.text(*condition);
+            names.iter().any(|name| speaks_of(text, name))
+                && (guard.is_match(text) || question.names_constant(*condition, guard))
         })
     }
 
@@ -284,11 +216,16 @@ impl<'t> Flow<'t> {
     pub(super) fn unchecked(&self, node: Node<'t>) -> bool {
         let function = self.tree.function_of(node).byte_range();
         let name = self.tree.text(node);
-        !self.bindings().conditions.iter().any(|condition| {
-            function.contains(&condition.start)
-                && condition.end > node.start_byte()
-                && self.tree.source.get(condition.clone()).is_some_and(|text| speaks_of(text, name))
-        })
+        // One that the node stands in begins before it.
+        let behind = self.conditions(function.start, function.end).iter().filter(|c| c.end_byte() > node.start_byte());
+        !behind.take(NEAR).any(|condition| speaks_of(self.tree.text(*condition), name))
+    }
+
+    /// The conditions that begin in a range, by position.
+    fn conditions(&self, from: usize, to: usize) -> &[Node<'t>] {
+        let all = &self.bindings().conditions;
+        let at = |offset: usize| all.partition_point(|c| c.start_byte() < offset);
+        &all[at(from)..at(to).max(at(from))]
     }
 
     /// Whether a node is a parameter's name.
@@ -325,7 +262,7 @@ impl<'t> Question<'_, 't> {
         }
         let deeper = depth + 1;
         match self.tree().role(node) {
-            Role::Constant | Role::Function | Role::Block | Role::Comment => Value::default(),
+            Role::Constant | Role::Function | Role::Block | Role::Comment | Role::Throw => Value::default(),
             Role::Text => self.string(node, deeper),
             Role::Heredoc => {
                 let bodies = &self.flow.bindings().heredocs;
@@ -351,10 +288,34 @@ impl<'t> Question<'_, 't> {
         }
     }
 
-    /// Any of what is inside.
+    /// Whether a name in a condition stands for a constant that matches: `BLOCKED.has(key)`.
+    fn names_constant(&mut self, condition: Node<'t>, wanted: &Regex) -> bool {
+        let mut open = vec![condition];
+        while let Some(node) = open.pop() {
+            self.steps += 1;
+            if self.steps > STEPS {
+                break;
+            }
+            if self.tree().role(node) != Role::Name {
+                let mut cursor = node.walk();
+                open.extend(node.named_children(&mut cursor));
+            } else if self.flow.bindings().names.contains_key(self.tree().text(node)) {
+                let value = self.of(node, 0);
+                if value.level == Level::Constant && value.has_text() && wanted.is_match(&value.text) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Any of what is inside; what is asked for to choose among it is no part of it.
     fn children(&mut self, node: Node<'t>, depth: u32) -> Value<'t> {
         let mut cursor = node.walk();
-        let children: Vec<Node<'t>> = node.named_children(&mut cursor).take(64).collect();
+        let asked = ["condition", "value"].map(|f| node.child_by_field_name(f));
+        let asked = if self.tree().role(node) == Role::Condition { asked } else { [None; 2] };
+        let children = node.named_children(&mut cursor).filter(|child| !asked.contains(&Some(*child)));
+        let children: Vec<Node<'t>> = children.take(64).collect();
         if children.is_empty() {
             // Words of the language and names of fields.
             return Value::default();
@@ -432,27 +393,73 @@ impl<'t> Question<'_, 't> {
     fn call(&mut self, node: Node<'t>, depth: u32) -> Value<'t> {
         let tree = self.tree();
         let name = callee(tree, node).unwrap_or_default();
-        let clean = is_number_call(name) || self.clean.is_some_and(|clean| clean.is_match(name));
+        let clean = self.is_clean(name);
         if let Some(source) = self.source(node).filter(|_| !clean) {
             return source;
         }
-        let arguments = node.child_by_field_name("arguments");
+        let list = node.child_by_field_name("arguments");
         let on = receiver(node);
-        if arguments.is_none() && on.is_some() && node.child_by_field_name("block").is_none() {
+        if list.is_none() && on.is_some() && node.child_by_field_name("block").is_none() {
             // Ruby reads a field by a call; one that was assigned is a name.
             let key = tree.text(node);
             if self.flow.bindings().names.contains_key(key) {
                 return self.name(node, depth);
             }
         }
-        let mut inputs: Vec<Value> = Vec::new();
-        inputs.extend(on.map(|on| self.of(on, depth)));
-        if let Some(arguments) = arguments {
-            let mut cursor = arguments.walk();
-            let arguments: Vec<Node<'t>> = arguments.named_children(&mut cursor).take(32).collect();
-            inputs.extend(arguments.into_iter().map(|argument| self.of(argument, depth)));
+        let arguments: Vec<Node<'t>> = list.map_or_else(Vec::new, |list| {
+            let mut cursor = list.walk();
+            list.named_children(&mut cursor).take(32).collect()
+        });
+        let mut value = self.answer(name, node, on, &arguments, depth);
+        value.calls.push(name);
+        if clean { value.cleaned() } else { value }
+    }
+
+    /// What a call returns: what is known of it by its name, else what it was given and something that nobody knows.
+    fn answer(
+        &mut self,
+        name: &'t str,
+        node: Node<'t>,
+        on: Option<Node<'t>>,
+        arguments: &[Node<'t>],
+        depth: u32,
+    ) -> Value<'t> {
+        let constant = |value: &Value| value.level == Level::Constant;
+        // What is said a number of times is what is said once.
+        let repeated = match (name, arguments) {
+            ("repeat", [_]) => on,
+            ("Repeat" | "repeat", [text, _]) | ("nCopies", [_, text]) | ("fill", [text]) => Some(*text),
+            _ => None,
+        };
+        if let Some(repeated) = repeated {
+            return self.of(repeated, depth);
         }
-        let mut value = if is_format(name) {
+        let block = node.child_by_field_name("block");
+        if library::is_mapping(name) {
+            let function = arguments.iter().copied().find(|a| self.tree().role(*a) == Role::Function);
+            // What is the same for every element tells nothing of them, nor does what is made harmless.
+            let made = block.or(function).and_then(|function| self.result(function, depth));
+            if let Some(made) = made.filter(constant) {
+                return made;
+            }
+            let named = arguments.iter().filter(|a| self.tree().role(**a) != Role::Function);
+            if named.into_iter().any(|named| self.is_clean(last_word(self.tree().text(*named)))) {
+                return Value::default();
+            }
+        }
+        let made_of_input = library::is_made_of_input(name) && block.is_none();
+        let formatted = library::is_format(name);
+        // A class or a package is no input.
+        let class = on.is_some_and(|on| (made_of_input || formatted) && self.is_namespace(on, name));
+        let on = on.filter(|_| !class);
+        let mut inputs: Vec<Value> = on.iter().chain(arguments).map(|input| self.of(*input, depth)).collect();
+        if library::is_lookup(name) && on.is_some() && inputs.len() > 1 && constant(&inputs[0]) && inputs[0].has_text()
+        {
+            // Of a constant table, whatever the key.
+            inputs.remove(1);
+            return inputs.into_iter().reduce(Value::or).unwrap_or_default();
+        }
+        if formatted {
             let template = inputs.iter().map(|v| v.text.as_str()).find(|t| t.contains('%') || t.contains('{'));
             // Numbers alone fit into these places.
             let numbers = template.is_some_and(|t| {
@@ -460,25 +467,76 @@ impl<'t> Question<'_, 't> {
                     && !["%s", "%v", "%q", "%+v", "%x", "%-", "%1", "%*"].iter().any(|verb| t.contains(verb))
             });
             let whole = inputs.into_iter().reduce(Value::then).unwrap_or_default();
-            if numbers && name != "Sprint" && name != "concat" { whole.cleaned() } else { whole }
-        } else {
-            let mut whole = inputs.into_iter().reduce(Value::or).unwrap_or_default();
-            if name == "join" {
-                whole.built |= whole.has_text() && whole.level > Level::Constant;
-            }
-            if whole.level == Level::Constant && arguments.is_none_or(|a| a.named_child_count() == 0) {
+            return if numbers && name != "Sprint" && name != "concat" { whole.cleaned() } else { whole };
+        }
+        let nothing = inputs.is_empty();
+        // A builder of texts: `builder.append(a).append(b)`.
+        let builder = |value: &Value| value.calls.iter().any(|call| library::is_builder(call));
+        let behind = name == "append" && inputs.first().is_some_and(builder);
+        let mut whole = inputs.into_iter().reduce(if behind { Value::then } else { Value::or }).unwrap_or_default();
+        if name == "join" {
+            whole.built |= whole.has_text() && whole.level > Level::Constant;
+        }
+        // Go's `make([]string, n)` is empty, too.
+        let made = name == "make" && arguments.first().is_some_and(|kind| kind.kind().ends_with("_type"));
+        let settled = if nothing { library::is_container(name) } else { made_of_input || made };
+        if constant(&whole) && !settled {
+            if arguments.is_empty() {
                 // Nobody knows what it returns.
                 whole = whole.or(Value::open(Level::Unknown));
-            } else if whole.level == Level::Constant
-                && !matches!(name, "trim" | "toString" | "strip" | "freeze" | "String")
-            {
+            } else {
                 whole.level = Level::Unknown;
                 whole.push(OPEN.encode_utf8(&mut [0; 4]));
             }
-            whole
-        };
-        value.calls.push(name);
-        if clean { value.cleaned() } else { value }
+        }
+        whole
+    }
+
+    /// Whether what a function of this name returns is harmless.
+    fn is_clean(&self, name: &str) -> bool {
+        library::is_number(name) || self.clean.is_some_and(|clean| clean.is_match(name))
+    }
+
+    /// Whether a node names a class or a package, which are not handed to what is called on them.
+    fn is_namespace(&self, node: Node<'t>, called: &str) -> bool {
+        let name = self.tree().text(node);
+        let bindings = self.flow.bindings();
+        let great = |text: &str| text.starts_with(|c: char| c.is_ascii_uppercase());
+        // Go's functions that others may call have a great letter, its packages have none.
+        self.tree().role(node) == Role::Name
+            && (great(name) && !is_constant(name) || great(called))
+            && !bindings.names.contains_key(name)
+            && !bindings.parameters.contains_key(name)
+    }
+
+    /// What a function gives back, where that can be seen.
+    fn result(&mut self, function: Node<'t>, depth: u32) -> Option<Value<'t>> {
+        let body = function.child_by_field_name("body")?;
+        match body.kind() {
+            // Ruby's blocks give back what they end with.
+            "block_body" | "body_statement" => {
+                let last = u32::try_from(body.named_child_count().checked_sub(1)?).ok()?;
+                body.named_child(last).map(|last| self.of(last, depth))
+            }
+            "statement_block" | "block" => {
+                let (mut open, mut steps) = (vec![body], 0);
+                let mut values: Vec<Value> = Vec::new();
+                while let Some(node) = open.pop() {
+                    steps += 1;
+                    if steps > 200 {
+                        return None;
+                    }
+                    if node.kind() == "return_statement" {
+                        values.extend(node.named_child(0).map(|value| self.of(value, depth)));
+                    } else if self.tree().role(node) != Role::Function {
+                        let mut cursor = node.walk();
+                        open.extend(node.named_children(&mut cursor));
+                    }
+                }
+                values.into_iter().reduce(Value::or)
+            }
+            _ => Some(self.of(body, depth)),
+        }
     }
 
     /// Whether a node is where request data comes in.
@@ -512,6 +570,11 @@ impl<'t> Question<'_, 't> {
         if is_constant(last) {
             return Value::default();
         }
+        // An element of a constant table is one of its constants.
+        if is_element(node) && value.level == Level::Constant && value.has_text() {
+            value.names.push(text);
+            return value;
+        }
         if value.level == Level::Constant {
             value = Value::open(Level::Unknown);
         }
@@ -525,13 +588,23 @@ impl<'t> Question<'_, 't> {
         let name = self.tree().text(node);
         let here = node.start_byte();
         let bindings = self.flow.bindings();
-        let before: Vec<_> = bindings.names.get(name).map_or_else(Vec::new, |all| {
-            all.iter().filter(|b| b.end <= here && (b.scope.contains(&here) || b.scope.is_empty())).collect()
-        });
+        let all = bindings.names.get(name).map_or(&[][..], Vec::as_slice);
+        let mut before: Vec<_> =
+            all.iter().filter(|b| b.end <= here && (b.scope.contains(&here) || b.scope.is_empty())).collect();
+        // What was put into something counts where that thing is known.
+        if before.iter().all(|b| b.adds == Adds::Element) {
+            before.clear();
+        }
+        // A file's only value of a name holds for functions above it, too.
+        if let ([only], true) = (all, before.is_empty()) {
+            let file = self.tree().root.byte_range();
+            before
+                .extend(Some(only).filter(|b| b.scope == file && b.adds == Adds::Nothing && !b.block.contains(&here)));
+        }
         // The last that surely happened hides those before it.
-        let sure = before.iter().rposition(|b| !b.adds && b.block.contains(&here)).unwrap_or(0);
+        let sure = before.iter().rposition(|b| b.adds == Adds::Nothing && b.block.contains(&here)).unwrap_or(0);
         let known = &before[sure.min(before.len())..];
-        let settled = known.first().is_some_and(|b| !b.adds && b.block.contains(&here));
+        let settled = known.first().is_some_and(|b| b.adds == Adds::Nothing && b.block.contains(&here));
         let mut value: Option<Value> = None;
         if !settled {
             value = self.parameter(name, here);
@@ -539,11 +612,12 @@ impl<'t> Question<'_, 't> {
         for binding in known {
             let next = self.of(binding.value, depth);
             value = Some(match value {
-                Some(value) if binding.adds => value.then(next),
+                Some(value) if binding.adds == Adds::Text => value.then(next),
                 Some(value) => value.or(next),
                 None => next,
             });
         }
+        let unbound = value.is_none();
         let mut value = value.unwrap_or_else(|| {
             if is_constant(name) || matches!(name, "this" | "self" | "__dirname" | "__FILE__" | "undefined") {
                 Value::default()
@@ -552,6 +626,10 @@ impl<'t> Question<'_, 't> {
             }
         });
         value.names.push(name);
+        if self.flow.bare_calls && unbound && self.is_clean(name) {
+            value.calls.push(name);
+            return value.cleaned();
+        }
         value
     }
 
@@ -563,6 +641,19 @@ impl<'t> Question<'_, 't> {
         }
         Some(Value { origin: Some(inner.at.clone()), ..Value::open(Level::Parameter) })
     }
+}
+
+/// `escape` of `html.escape`, `Html::escape` and `&:escape`.
+fn last_word(text: &str) -> &str {
+    text.rsplit(['.', ':', '&']).next().unwrap_or(text)
+}
+
+/// Whether a node is an element of what stands in it first: `table[key]`.
+pub(super) fn is_element(node: Node<'_>) -> bool {
+    matches!(
+        node.kind(),
+        "subscript_expression" | "element_reference" | "index_expression" | "array_access" | "subscript"
+    )
 }
 
 /// `LIKE_THIS`: a constant by custom.

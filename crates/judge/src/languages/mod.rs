@@ -2,7 +2,8 @@
 //!
 //! 1. [`dialect`]: tree-sitter's grammars read the text; a tree with an error in it is not valid.
 //! 2. [`rules`]: what to look for, in YAML: a pattern as in ast-grep, and what the pattern's variables must hold.
-//! 3. [`flow`]: what an expression holds, from [`bindings`] of names; [`roles`] says what kinds of nodes are to it.
+//! 3. [`flow`]: what an expression holds, from [`bindings`] of names; [`roles`] says what kinds of nodes are to
+//!    it, [`library`] what known functions give back.
 //! 4. [`functions()`]: a file's functions by name, and whether two files differ in more than comments.
 //! 5. [`leaves()`]: a text without layout, comments and chosen names, so that two can be compared.
 //!
@@ -15,6 +16,7 @@ mod dialect;
 mod flow;
 mod functions;
 mod leaves;
+mod library;
 mod roles;
 mod rules;
 #[cfg(test)]
@@ -125,7 +127,7 @@ pub fn scan(dialect: Dialect, path: &str, source: &str, rules: &[&Rules]) -> Sca
     if candidates.is_empty() {
         return Scan { findings: Vec::new(), syntax_error };
     }
-    let flow = Flow::new(tree, sources(dialect));
+    let flow = Flow::new(tree, sources(dialect), dialect == Dialect::Ruby);
     let lines = LineIndex::new(source);
     let at = |offset: usize| lines.position(source, offset);
     let mut findings = Vec::new();

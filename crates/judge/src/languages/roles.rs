@@ -43,6 +43,8 @@ pub(super) enum Role {
     Choice,
     /// Goes on only where a condition holds.
     Condition,
+    /// Leaves without a value.
+    Throw,
     /// A declared array.
     Array,
     /// A comment.
@@ -203,6 +205,7 @@ const KINDS: &[(Role, &[&str])] = &[
             "case",
         ],
     ),
+    (Role::Throw, &["throw_statement"]),
     (Role::Array, &["array_declarator"]),
     (Role::Comment, &["comment", "line_comment", "block_comment"]),
 ];

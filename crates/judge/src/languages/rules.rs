@@ -71,6 +71,7 @@ struct Wanted {
     like: Option<String>,
     unlike: Option<String>,
     via: Option<String>,
+    from: Option<String>,
     clean: Option<String>,
     guard: Option<String>,
     exceeds: Option<String>,
@@ -108,6 +109,8 @@ struct Condition {
     unlike: Option<Regex>,
     /// Matches the name of a function it came through.
     via: Option<Regex>,
+    /// Matches a name it came through.
+    from: Option<Regex>,
     /// Names of functions that make it harmless.
     clean: Option<Regex>,
     /// A condition before it that speaks of it and matches makes it harmless.
@@ -265,6 +268,7 @@ impl Compiled {
                 like: regex(&wanted.like)?,
                 unlike: regex(&wanted.unlike)?,
                 via: regex(&wanted.via)?,
+                from: regex(&wanted.from)?,
                 clean: regex(&wanted.clean)?,
                 guard: regex(&wanted.guard)?,
                 exceeds: wanted.exceeds.clone(),
@@ -385,6 +389,7 @@ impl Condition {
             && matches(&self.like, &value.text)
             && self.unlike.as_ref().is_none_or(|r| !r.is_match(&value.text))
             && self.via.as_ref().is_none_or(|via| value.calls.iter().any(|call| via.is_match(call)))
+            && self.from.as_ref().is_none_or(|from| value.names.iter().any(|name| from.is_match(name)))
             && self.guard.as_ref().is_none_or(|guard| !flow.guarded(node, &value.names, guard));
         said.then_some(value.origin)
     }

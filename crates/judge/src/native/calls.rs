@@ -11,7 +11,7 @@ use ruff_python_ast::Expr;
 use ruff_text_size::TextRange;
 
 /// Words in the name of a function of the project's own that say what it does to its argument.
-const CLEANING: &[&str] = &[
+const CLEANING: &names::Words = &names::Words::of(&[
     "escape",
     "escaped",
     "sanitize",
@@ -34,10 +34,11 @@ const CLEANING: &[&str] = &[
     "parameterize",
     "redact",
     "mask",
-];
+]);
 
 /// Words in the name of a function of the project's own that say that its result holds what it was given.
-const PASSING: &[&str] = &["decode", "parse", "loads", "load", "deserialize", "unpack", "extract", "unquote", "read"];
+const PASSING: &names::Words =
+    &names::Words::of(&["decode", "parse", "loads", "load", "deserialize", "unpack", "extract", "unquote", "read"]);
 
 impl<'a> Engine<'a> {
     /// Value of a call's result.
@@ -204,7 +205,10 @@ impl<'a> Engine<'a> {
         // `validate(name)` as a statement raises when it does not like the name.
         if call.discarded
             && call.receiver.as_ref().is_none_or(|r| r.taint == 0)
-            && names::has_word(name, &["validate", "check", "ensure", "assert", "require", "verify", "guard"])
+            && names::has_word(
+                name,
+                const { &names::Words::of(&["validate", "check", "ensure", "assert", "require", "verify", "guard"]) },
+            )
         {
             for argument in &call.expr.arguments.args {
                 self.restrict_names(argument, clean::LISTED);

@@ -83,7 +83,7 @@ impl<'a> Engine<'a> {
             imports: Imports::default(),
             findings: Vec::new(),
             texts: Texts::new(memory, source),
-            scopes: Scopes::default(),
+            scopes: Scopes::with_room(),
             functions: Vec::new(),
             dispatch: &DISPATCH,
             nesting: 0,

@@ -527,9 +527,8 @@ impl<'a> Engine<'a> {
         }
         let keywords =
             expr.arguments.keywords.iter().map(|k| (k.arg.as_ref().map(|n| n.as_str()), self.eval(&k.value))).collect();
-        let literal = names::last(&expr.func);
-        let event = Call { expr, range: expr.range(), path, name: literal, receiver, args, keywords, discarded };
-        let event = self.canonical_name(event);
+        let name = self.canonical_name(path, names::last(&expr.func));
+        let event = Call { expr, range: expr.range(), path, name, receiver, args, keywords, discarded };
         self.show_call(&event);
         self.grow(&event);
         let mut value = self.call_value(&event);
@@ -578,18 +577,13 @@ impl<'a> Engine<'a> {
     }
 
     /// Names a call by what was imported, not by how the file abbreviates it: `from os import system as s; s(x)`.
-    fn canonical_name(&self, mut call: Call<'a>) -> Call<'a> {
-        let head = call.path.strip_suffix(call.name);
+    fn canonical_name(&self, path: &str, name: &'a str) -> &'a str {
+        let head = path.strip_suffix(name);
         if head.is_some_and(|h| h.is_empty() || h.ends_with('.')) {
-            return call;
+            return name;
         }
-        let last = call.path.rsplit('.').next().unwrap_or("");
-        if last != call.name
-            && let Some((&name, _)) = self.dispatch.call.get_key_value(last)
-        {
-            call.name = name;
-        }
-        call
+        let last = path.rsplit('.').next().unwrap_or("");
+        self.dispatch.call.get_key_value(last).map_or(name, |(&known, _)| known)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 use ruff_python_ast::{CmpOp, Expr, UnaryOp};
 
 /// Words in the names of functions that decide whether a value may be used.
-const DECIDES: &[&str] = &[
+const DECIDES: &names::Words = &names::Words::of(&[
     "valid",
     "validate",
     "validated",
@@ -45,7 +45,7 @@ const DECIDES: &[&str] = &[
     "public",
     "local",
     "internal",
-];
+]);
 
 impl<'a> Engine<'a> {
     /// Notes what a test restricts.

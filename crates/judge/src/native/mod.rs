@@ -30,9 +30,18 @@ pub(crate) use suppress::{of as suppression, silenced};
 use crate::python::{self, SyntaxError, span};
 use bumpalo::Bump;
 use lexicon::{Cwe, Finding, LineIndex, finding::TraceStep};
+use std::cell::Cell;
 
 /// Name of this analyzer in findings.
 pub const ANALYZER: &str = "native";
+
+/// Bytes that wait for the next file's texts.
+const KEPT: usize = 256 << 10;
+
+thread_local! {
+    /// Memory for one file's texts after the other's.
+    static TEXTS: Cell<Bump> = Cell::default();
+}
 
 /// What one file gave.
 #[derive(Debug)]
@@ -58,8 +67,12 @@ pub fn scan(path: &str, source: &str) -> Scan {
 /// Looks for weaknesses in a module that is already parsed; `source` must be the text it was parsed from.
 #[must_use]
 pub fn scan_parsed(path: &str, source: &str, parsed: &python::Parsed) -> Vec<Finding> {
-    let memory = Bump::new();
+    let mut memory = TEXTS.take();
     let raw = engine::Engine::run(source, &parsed.module().body, &memory);
+    memory.reset();
+    if memory.allocated_bytes() <= KEPT {
+        TEXTS.set(memory);
+    }
     if raw.is_empty() {
         return Vec::new();
     }

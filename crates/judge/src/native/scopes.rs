@@ -6,10 +6,13 @@
 
 use super::value::Value;
 use ruff_python_ast::StmtFunctionDef;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 /// Number of a name that was bound.
 pub(crate) type Slot = u32;
+
+/// Names of a usual file.
+const NAMES: usize = 48;
 
 /// Stands for no binding.
 const NONE: u32 = u32::MAX;
@@ -70,6 +73,16 @@ pub(crate) struct Scopes<'a> {
 }
 
 impl<'a> Scopes<'a> {
+    /// No scope yet, and room for the names of a usual file: tables that grow are filled again and again.
+    pub(super) fn with_room() -> Self {
+        Self {
+            slots: FxHashMap::with_capacity_and_hasher(NAMES, FxBuildHasher),
+            names: Vec::with_capacity(NAMES),
+            bindings: Vec::with_capacity(NAMES),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn push(&mut self, kind: Kind) {
         let mut scope = self.spare.pop().unwrap_or_else(|| Scope {
             kind,

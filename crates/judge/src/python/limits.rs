@@ -18,8 +18,8 @@ const MAX_INDENTS: usize = 99;
 const MAX_DEPTH: usize = 2_980;
 /// Digits of a decimal literal (`sys.int_info.default_max_str_digits`).
 const MAX_DIGITS: usize = 4_300;
-/// A text of fewer bytes reaches only the two small limits.
-const SHORT: usize = 2_000;
+/// Bytes that are counted at once: their sum fits into a byte, and whole vectors are added.
+const CHUNK: usize = 64;
 
 /// Refuses what CPython refuses before its grammar is asked, and what would exhaust its stack.
 ///
@@ -33,10 +33,10 @@ pub(super) fn check(source: &str) -> Result<(), SyntaxError> {
     if u32::try_from(source.len()).is_err() {
         return fail(0, "source code of more than 4 GiB");
     }
-    if let Some(at) = source.bytes().position(|b| b == 0) {
+    if let Some(at) = memchr::memchr(0, source.as_bytes()) {
         return fail(at, "source code cannot contain null bytes");
     }
-    if source.len() < SHORT && source.bytes().filter(|b| matches!(b, b'(' | b'[' | b'{')).count() <= MAX_BRACKETS {
+    if !may_exceed(source.as_bytes()) {
         return Ok(());
     }
     let Some(message) = exceeded(source) else { return Ok(()) };
@@ -69,6 +69,42 @@ pub(super) fn check_integers(source: &str, tokens: &[Token]) -> Result<(), Synta
         }
     }
     Ok(())
+}
+
+/// Whether a text has enough bytes of the kinds that a limit counts to exceed one: wrong on the side of yes, and a tenth of the
+/// work that its tokens are. Files that people write have not.
+fn may_exceed(text: &[u8]) -> bool {
+    // A brace may stand in a format string, which is a level of its own.
+    let opens = |b: u8| u8::from(b == b'(') + u8::from(b == b'[') + 2 * u8::from(b == b'{');
+    if summed(text, opens) >= MAX_BRACKETS {
+        return true;
+    }
+    // No level of an expression without a byte, and a hundred levels of indentation need 5,050.
+    if text.len() < MAX_DEPTH - MAX_BRACKETS {
+        return false;
+    }
+    // Operators, closing brackets and quotes; and the letters that `if`, `else`, `not`, `lambda`, `await` and `yield` cannot
+    // be written without.
+    let deepens = |b: u8| {
+        u8::from(b.is_ascii_punctuation() && !matches!(b, b'_' | b',' | b';' | b'#' | b'(' | b'[' | b'{'))
+            + u8::from(matches!(b, b'f' | b's' | b'o' | b'b' | b'w' | b'y'))
+    };
+    if summed(text, deepens) >= MAX_DEPTH - MAX_BRACKETS {
+        return true;
+    }
+    let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\x0c');
+    text.split(|b| matches!(b, b'\n' | b'\r')).any(|line| {
+        let indent = line.iter().take_while(|b| blank(b)).count();
+        // A line may go on in the next before anything stands in it.
+        indent > MAX_INDENTS || line.get(indent) == Some(&b'\\')
+    })
+}
+
+/// Sum of what each byte counts for, at most two.
+fn summed(text: &[u8], of: impl Fn(u8) -> u8) -> usize {
+    let (chunks, rest) = text.as_chunks::<CHUNK>();
+    let sum = |bytes: &[u8]| usize::from(bytes.iter().fold(0u8, |sum, &b| sum.wrapping_add(of(b))));
+    chunks.iter().map(|chunk| sum(chunk)).sum::<usize>() + sum(rest)
 }
 
 /// What is open at one bracket level.

@@ -14,7 +14,7 @@ mod kb;
 mod losses;
 mod mask;
 mod mine;
-mod poison;
+pub(crate) mod poison;
 mod programs;
 #[cfg(feature = "web")]
 mod review;

@@ -14,7 +14,7 @@ use super::{eval::open_judge, exit, stop, terminal, train::Screen};
 use anyhow::{Context, Result, bail};
 use corpus::{Part, Split, Template, library};
 use eval::report::Document;
-use lexicon::{Pair, Report, Stage, atomic, jsonl};
+use lexicon::{Language, Pair, Report, Stage, atomic, jsonl};
 use models::{Compute, DeviceKind, Model, Precision};
 use stage::{Evaluation, Suites};
 use std::{
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     let suites = Suites::new(&lessons, size.tasks, args.seed);
     terminal::say(&format!(
         "{} lessons, {} training pairs; {} held-out tasks of lessons seen in training, {} of lessons never seen",
-        lessons.len(),
+        lessons.iter().filter(|l| l.language == Language::Python).count(),
         pairs.len(),
         suites.count("variants"),
         suites.count("lessons"),
@@ -170,8 +170,9 @@ fn copy_model(from: &Path, to: &Path) -> Result<()> {
 /// Pairs of the training part, lesson by lesson, none with code that an evaluation asks for.
 pub(crate) fn training_pairs(lessons: &[corpus::Lesson], per_lesson: usize, seed: u64) -> Vec<Pair> {
     let split = Split::default();
-    lessons
-        .iter()
+    // Tasks of the built-in suites are Python's, and so is what the tiny model knows.
+    let python = lessons.iter().filter(|l| l.language == Language::Python);
+    python
         .flat_map(|lesson| {
             let evaluated = split.evaluated_code(lesson);
             lesson

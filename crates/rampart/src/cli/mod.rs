@@ -129,7 +129,7 @@ fn answer() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // One message: what, where, what to do. The chain holds no stack, only causes.
-            terminal::say(&format!("rampart: {error:#}"));
+            terminal::say(&format!("rampart: {}", terminal::causes(&error)));
             ExitCode::from(exit::FAILED)
         }
     }

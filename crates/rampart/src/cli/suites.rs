@@ -141,7 +141,7 @@ fn check(names: &[String], data: Option<&Path>, partial: bool) -> Result<u8> {
                 notes.iter().for_each(|note| terminal::say(note));
             }
             Err(error) => {
-                terminal::say(&format!("{}: {error:#}", suite.name()));
+                terminal::say(&format!("{}: {}", suite.name(), terminal::causes(&error)));
                 broken.push(suite.name());
             }
         }

@@ -46,3 +46,33 @@ pub(crate) fn say(message: &str) {
 pub(crate) fn watched() -> bool {
     io::stderr().is_terminal()
 }
+/// An error with its causes. Many errors name their cause themselves, for those who print them alone: nothing is said twice.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.ends_with(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let io = || anyhow::Error::from(io::Error::other("no such file"));
+        for (error, expect) in [
+            (io(), "no such file"),
+            (io().context("cannot read a"), "cannot read a: no such file"),
+            (io().context("cannot read a: no such file"), "cannot read a: no such file"),
+            (io().context("cannot read a: no such file").context("pairs"), "pairs: cannot read a: no such file"),
+        ] {
+            assert_eq!(causes(&error), expect);
+        }
+    }
+}

@@ -81,6 +81,7 @@ impl Screen {
 impl Observer for Screen {
     fn begins(&mut self, facts: &Facts) {
         terminal::say(&facts.accounts.summary());
+        facts.accounts.classes.lines().iter().for_each(|line| terminal::say(line));
         terminal::say(&format!(
             "{} steps, {} of {} values train, {}",
             facts.steps, facts.trainable, facts.parameters, facts.precision

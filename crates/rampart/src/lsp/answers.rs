@@ -4,7 +4,7 @@ use super::document::{Document, Insertion};
 use corpus::{Kind, Lesson};
 use judge::{
     languages::{self, Dialect, scan_file},
-    native::{self, Rule},
+    native::Rule,
 };
 use lexicon::{Cwe, Finding, Language, LineIndex, Position, Severity};
 use serde_json::{Value, json};
@@ -86,15 +86,15 @@ pub(super) fn hover(document: &Document, findings: &[Finding], lessons: &[Lesson
     let Some((finding, rule)) = found.and_then(|f| Some((f, rule(f)?))) else { return Value::Null };
     let cwe = rule.cwe.iter().map(|n| Cwe(*n).to_string()).collect::<Vec<_>>().join(", ");
     let mut text = format!("**{}** · {cwe} · {}\n\n{}\n\n{}\n", rule.id, rule.severity.name(), rule.what, rule.why);
-    if let Some(lesson) = lesson(rule, lessons) {
+    let language = language(document);
+    if let Some(lesson) = lesson(rule, lessons, language) {
         text.push_str(&format!(
             "\n**How models get it wrong.** {}\n",
             lesson.habit.split_whitespace().collect::<Vec<_>>().join(" ")
         ));
         text.push_str(&format!("\n**Instead:** {}\n", finding.message));
-        // Lessons are in Python.
-        if language(document) == Language::Python {
-            text.push_str(&format!("\n```python\n{}```\n", lesson.variant(0).secure));
+        if lesson.language == language {
+            text.push_str(&format!("\n```{language}\n{}```\n", lesson.variant(0).secure));
         }
     } else {
         text.push_str(&format!("\n**Instead:** {}\n", finding.message));
@@ -107,16 +107,23 @@ pub(super) fn hover(document: &Document, findings: &[Finding], lessons: &[Lesson
     json!({ "contents": { "kind": "markdown", "value": text }, "range": range(document, &lines, finding) })
 }
 
-/// The lesson that makes the rule speak, else one about the same weakness.
-fn lesson<'l>(rule: &Rule, lessons: &'l [Lesson]) -> Option<&'l Lesson> {
-    let mut about = lessons
+/// The lesson in a language that makes the rule speak, else one about the same weakness; in another language as a last
+/// resort.
+fn lesson<'l>(rule: &Rule, lessons: &'l [Lesson], language: Language) -> Option<&'l Lesson> {
+    let about = lessons
         .iter()
         .filter(|l| l.kind == Kind::Weakness && l.cwe.first().is_some_and(|c| rule.cwe.first() == Some(&c.0)));
-    let first = about.clone().next();
     let speaks = |l: &&Lesson| {
-        l.variant(0).insecure.is_some_and(|code| native::scan("x.py", &code).findings.iter().any(|f| f.rule == rule.id))
+        let scan = |code: String| scan_file(&format!("x.{}", l.language.extension()), &code, None);
+        l.variant(0).insecure.is_some_and(|code| scan(code).findings.iter().any(|f| f.rule == rule.id))
     };
-    about.find(speaks).or(first)
+    let mut native = about.clone().filter(|l| l.language == language);
+    native
+        .clone()
+        .find(speaks)
+        .or_else(|| native.next())
+        .or_else(|| about.clone().find(speaks))
+        .or_else(|| about.clone().next())
 }
 
 /// What can be done about the findings that a range touches.

@@ -116,15 +116,7 @@ fn fixed(judged: &Judged, form: &Form) -> Result<Fixed, String> {
 
 /// A name by which the judge knows the language.
 fn file(language: lexicon::Language) -> String {
-    use lexicon::Language::{JavaScript, Python, Ruby, TypeScript};
-    let extension = match language {
-        Python => "py",
-        JavaScript => "js",
-        TypeScript => "ts",
-        Ruby => "rb",
-        other => other.name(),
-    };
-    format!("code.{extension}")
+    format!("code.{}", language.extension())
 }
 
 /// Seconds since 1970.

@@ -3,11 +3,12 @@
 //! `variants` asks for held-out variants of lessons that training sees: does the habit carry over to other names, tables
 //! and routes. `lessons` asks for lessons held out whole: does it carry over to weaknesses never shown. The split is that of
 //! [`corpus::Split::default`], which training data and `models/tiny` keep to as well. Context lessons are left out: they
-//! have no insecure form to fall into.
+//! have no insecure form to fall into; so are lessons in other languages than Python, whose tests the sandbox cannot run.
 
 use super::{Case, Input, Loaded, Suite};
 use crate::{Result, Task};
 use corpus::{Kind, Lesson, Part, Split};
+use lexicon::Language;
 
 /// Held-out variants of lessons seen in training.
 pub const VARIANTS: Builtin = Builtin {
@@ -60,7 +61,8 @@ pub fn tasks(lessons: &[Lesson], part: Part, per_lesson: usize, seed: u64) -> Ve
 #[must_use]
 pub fn cases(lessons: &[Lesson], part: Part, per_lesson: usize, seed: u64) -> Vec<Case> {
     let split = Split::default();
-    let weaknesses = lessons.iter().filter(|l| l.kind == Kind::Weakness);
+    let python = lessons.iter().filter(|l| l.language == Language::Python);
+    let weaknesses = python.filter(|l| l.kind == Kind::Weakness);
     weaknesses
         .flat_map(|lesson| {
             let chosen = lesson.choose(per_lesson, seed, |n| split.part(&lesson.id, n) == part);

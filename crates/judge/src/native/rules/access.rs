@@ -109,6 +109,7 @@ fn record<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         .iter_non_variadic_params()
         .map(|p| p.parameter.name.as_str())
         .find(|n| n.ends_with("_id") && !n.starts_with("user"));
+    let Some(number) = numbered else { return };
     let text = cx.function_text();
     let asks = [
         "session",
@@ -123,7 +124,9 @@ fn record<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         "user_id",
         "Depends(",
     ];
-    let (Some(number), false) = (numbered, asks.iter().any(|w| text.contains(w))) else { return };
+    if asks.iter().any(|w| text.contains(w)) {
+        return;
+    }
     // The whole record is shown, and it was found by the number.
     let shown = call.arguments.args.first().is_some_and(Expr::is_name_expr);
     let found = text.contains(&format!(".get({number})")) || text.contains(&format!("[{number}]"));

@@ -39,9 +39,6 @@ fn extracted<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 }
 
 fn inflated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
-    let text = cx.function_text();
-    let bounded =
-        ["file_size", "max_length", "MAX_", "max_size", "unconsumed_tail", "limit"].iter().any(|g| text.contains(g));
     let path = call.path;
     let compressed = [
         "gzip.open()",
@@ -68,8 +65,14 @@ fn inflated<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let data = call.args.first().or(call.receiver.as_ref());
     let foreign = data.is_none_or(|d| d.dynamic() || d.path().ends_with("()"))
         && !data.is_some_and(|d| cx.clean(d) & clean::LIMIT != 0 && d.from(taint::FOREIGN));
+    if !whole || !foreign {
+        return;
+    }
+    let text = cx.function_text();
+    let bounded =
+        ["file_size", "max_length", "MAX_", "max_size", "unconsumed_tail", "limit"].iter().any(|g| text.contains(g));
     let writes = text.contains("realpath") || text.contains("os.makedirs(");
-    if whole && foreign && !bounded && !writes {
+    if !bounded && !writes {
         cx.report(&BOMB, call.range);
     }
 }

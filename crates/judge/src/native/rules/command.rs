@@ -147,7 +147,8 @@ fn via_shell<'a>(cx: &mut Engine<'a>, command: &Value<'a>) -> bool {
         && shell.as_str().is_some_and(|s| matches!(s.rsplit('/').next(), Some("sh" | "bash" | "zsh" | "cmd" | "dash")))
 }
 
-const RUNS: &[&str] = &["cli", "ssh", "shell", "cmd", "command", "exec", "execute", "rcmd", "commands", "getoutput"];
+const RUNS: &names::Words =
+    &names::Words::of(&["cli", "ssh", "shell", "cmd", "command", "exec", "execute", "rcmd", "commands", "getoutput"]);
 
 fn wrapped<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !call.args.iter().any(Value::built) {
@@ -158,7 +159,7 @@ fn wrapped<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !runner && (!names::has_word(call.name, RUNS) || STARTERS.contains(&call.name)) {
         return;
     }
-    let certain = names::has_word(call.name, &["ssh", "cli", "shell", "cmd", "command"]);
+    let certain = names::has_word(call.name, const { &names::Words::of(&["ssh", "cli", "shell", "cmd", "command"]) });
     for (argument, expr) in call.args.iter().zip(&call.expr.arguments.args) {
         let called_so = certain || names::mentions(names::last(expr), &["cmd", "command"]);
         let text = argument.text();

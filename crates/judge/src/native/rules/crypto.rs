@@ -350,31 +350,34 @@ fn compared<'a>(cx: &mut Engine<'a>, compare: &Compare<'a>) {
         return;
     }
     let name = |e: &'a Expr| match e {
-        Expr::Name(_) | Expr::Attribute(_) | Expr::Subscript(_) | Expr::Call(_) => names::last(e).to_owned(),
-        _ => String::new(),
+        Expr::Name(_) | Expr::Attribute(_) | Expr::Subscript(_) | Expr::Call(_) => names::last(e),
+        _ => "",
     };
     let (a, b) = (name(compare.left_expr), name(compare.right_expr));
     let kind = |n: &str| names::mentions(n, &["type", "id", "len", "count", "length", "kind", "name", "index", "pos"]);
     let proof = |n: &str| names::mentions(n, PROOFS) && !kind(n);
     let signed = left.path().contains("hmac.new()") || right.path().contains("hmac.new()");
+    let foreign = left.from(taint::FOREIGN) || right.from(taint::FOREIGN);
+    if !signed && !foreign {
+        return;
+    }
     let checks = names::mentions(cx.function_name(), &["token", "signature", "webhook", "apikey", "hmac", "csrf"])
         || names::words(cx.function_name()).any(|w| matches!(w.as_str(), "authorized" | "authenticate" | "key"));
-    let loop_item = compare.left_expr.is_subscript_expr() && !proof(&a);
+    let loop_item = compare.left_expr.is_subscript_expr() && !proof(a);
     let both_plain = compare.left_expr.is_name_expr() && compare.right_expr.is_name_expr();
-    let foreign = left.from(taint::FOREIGN) || right.from(taint::FOREIGN);
     // A digest of a file is public; comparing it leaks nothing.
     let file = names::mentions(
         cx.function_name(),
         &["file", "download", "package", "archive", "checksum", "etag", "update", "release"],
     );
-    let text = cx.function_text();
-    let public = text.contains("open(") || text.contains("read_bytes") || text.contains("requests.get");
-    let confirm = [&a, &b].iter().any(|n| {
+    let public = || {
+        let text = cx.function_text();
+        text.contains("open(") || text.contains("read_bytes") || text.contains("requests.get")
+    };
+    let confirm = [a, b].iter().any(|n| {
         names::mentions(n, &["confirm", "confirmation", "confirmed", "repeat", "password2", "again", "retype"])
     });
-    if signed
-        || foreign && !file && !public && !confirm && !loop_item && (proof(&a) || proof(&b) || checks && both_plain)
-    {
+    if signed || !file && !confirm && !loop_item && (proof(a) || proof(b) || checks && both_plain) && !public() {
         cx.report(&TIMING, compare.left_expr.range().cover(compare.right_expr.range()));
     }
 }

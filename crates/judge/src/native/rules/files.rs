@@ -232,10 +232,6 @@ fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !handle.is_some_and(|h| h.path().ends_with("open()") && !h.path().contains("os.")) {
         return;
     }
-    let text = cx.function_text();
-    if ["chmod", "os.open", "umask", "opener=", "encrypt", "Fernet"].iter().any(|s| text.contains(s)) {
-        return;
-    }
     let Some(content) = call.expr.arguments.args.first() else { return };
     let secret_words = &["secret", "credential", "password", "token", "privatekey", "login", "passwd", "apikey"];
     let named =
@@ -244,7 +240,11 @@ fn secret<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let function = names::mentions(cx.function_name(), secret_words);
     let value = cx.peek(content);
     let named = named || super::passwords::reads_password(content) && content.is_bin_op_expr();
-    if (named || function) && value.dynamic() && value.from(crate::native::value::taint::PARAM) {
+    if !(named || function) || !value.dynamic() || !value.from(crate::native::value::taint::PARAM) {
+        return;
+    }
+    let text = cx.function_text();
+    if !["chmod", "os.open", "umask", "opener=", "encrypt", "Fernet"].iter().any(|s| text.contains(s)) {
         cx.report(&SECRET_FILE, call.range);
     }
 }

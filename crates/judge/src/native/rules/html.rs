@@ -83,7 +83,6 @@ fn returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
     let handler = cx.function().map_or(Handler::None, |f| f.handler);
     // What a Flask view returns is a page, whether or not it looks like one.
     let tuple = value.expr.and_then(|e| e.as_tuple_expr());
-    let plain = tuple.is_some() && cx.text(range).contains("text/plain") || cx.function_text().contains("text/plain");
     let first = match tuple.and_then(|t| t.elts.first()) {
         Some(first) => cx.peek(first),
         None => value.clone(),
@@ -94,7 +93,9 @@ fn returned<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
         && cx.dirty(&first, taint::REQUEST, clean::HTML)
         && !first.path().contains("get_data")
         && !first.path().contains("json");
-    if page(cx, &first) || view && !plain {
+    let plain =
+        || tuple.is_some() && cx.text(range).contains("text/plain") || cx.function_text().contains("text/plain");
+    if page(cx, &first) || view && !plain() {
         report(cx, range, &first);
     }
 }
@@ -144,6 +145,9 @@ fn responded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 /// `self.write(text)` between `self.write("<pre>")` and `self.write("</pre>")`.
 fn fragment<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     let Some(value) = call.args.first() else { return };
+    if call.path != "self.write" {
+        return;
+    }
     let text = cx.function_text();
     let pages = text.contains("self.write('<") || text.contains("self.write(\"<");
     let converted = match call.expr.arguments.args.first() {
@@ -151,7 +155,7 @@ fn fragment<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         Some(Expr::Name(_)) => value.from(SOURCES),
         _ => false,
     };
-    if call.path == "self.write" && pages && converted && value.dynamic() && cx.open(value, clean::HTML) {
+    if pages && converted && value.dynamic() && cx.open(value, clean::HTML) {
         report(cx, call.range, value);
     }
 }
@@ -172,6 +176,9 @@ fn markdown<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn built<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
     // Markup around foreign text is a page wherever it goes, if it is more than an angle bracket.
+    if !cx.dirty(value, SOURCES, clean::HTML) {
+        return;
+    }
     let text = value.text();
     let markup = text.contains("</") || text.contains("/>") || text.contains("=\"\0") || text.contains("='\0");
     if markup && page(cx, value) {

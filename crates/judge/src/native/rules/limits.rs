@@ -82,7 +82,6 @@ fn whole<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     if !call.args.is_empty() && call.args[0].as_int() != Some(-1) || !call.keywords.is_empty() {
         return;
     }
-    let text = cx.function_text();
     let object = call.receiver.as_ref().map_or("", |r| r.path());
     let body = match call.expr.func.as_ref() {
         Expr::Attribute(a) => {
@@ -100,10 +99,12 @@ fn whole<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         }
         _ => false,
     };
-    let limited = ["MAX_", "max_size", "limit", "Content-Length", "content_length", "CONTENT_LENGTH"]
-        .iter()
-        .any(|w| text.contains(w));
-    if body && !limited {
+    if !body {
+        return;
+    }
+    let text = cx.function_text();
+    let limits = ["MAX_", "max_size", "limit", "Content-Length", "content_length", "CONTENT_LENGTH"];
+    if !limits.iter().any(|w| text.contains(w)) {
         cx.report(&READ_ALL, call.range);
     }
 }

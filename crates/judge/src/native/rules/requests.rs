@@ -234,6 +234,9 @@ fn downloaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
         _ => return,
     };
     let Some(content) = content else { return };
+    if !cx.dirty(content, taint::NET, clean::VERIFIED) {
+        return;
+    }
     let text = cx.function_text();
     if ["sha256", "sha512", "sha384", "hashlib", "compare_digest", "verify(", "signature", "checksum", "digest"]
         .iter()
@@ -260,10 +263,7 @@ fn downloaded<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
             "model",
         ],
     );
-    if cx.dirty(content, taint::NET, clean::VERIFIED)
-        && (program || call.name == "exec")
-        && content.built() == (call.name == "exec" && content.built())
-    {
+    if call.name == "exec" || program && !content.built() {
         cx.report_from(&DOWNLOAD, call.range, Some(content));
     }
 }

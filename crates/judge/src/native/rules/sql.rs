@@ -187,12 +187,13 @@ pub(super) fn starts_as_sql(text: &str) -> bool {
 
 /// Whether a text is SQL beyond doubt, as upper-case keywords or a full statement.
 fn strongly_sql(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let head = lower.trim_start();
-    (head.starts_with("select ") && lower.contains(" from "))
-        || head.starts_with("insert into ")
-        || head.starts_with("delete from ")
-        || (head.starts_with("update ") && lower.contains(" set "))
+    let head = text.trim_start();
+    let begins = |words: &str| head.get(..words.len()).is_some_and(|h| h.eq_ignore_ascii_case(words));
+    let says = |words: &str| text.to_ascii_lowercase().contains(words);
+    (begins("select ") && says(" from "))
+        || begins("insert into ")
+        || begins("delete from ")
+        || (begins("update ") && says(" set "))
         || (text.contains("SELECT ") && text.contains(" FROM "))
         || text.contains("INSERT INTO ")
         || text.contains(" WHERE ") && text.contains('=')

@@ -10,7 +10,7 @@ use corpus::{
     validate::{Reason, Runner},
     verify::{self, Made, Verified},
 };
-use lexicon::jsonl;
+use lexicon::{Language, jsonl};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -22,6 +22,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   rampart data expand --out pairs.jsonl
   rampart data expand content/lessons --part train --per-lesson 40 --out train.jsonl
+  rampart data expand --language go,java --part all --out others.jsonl
   rampart data expand --form text --insecure-share 0.8 --part unevaluated --out pretrain.jsonl")]
 pub(crate) struct Args {
     /// Folders or files of lessons; the built-in ones where none is named.
@@ -29,6 +30,9 @@ pub(crate) struct Args {
     /// File to write, JSON Lines.
     #[arg(long)]
     out: PathBuf,
+    /// Languages of the lessons, all where none is named.
+    #[arg(long, value_delimiter = ',')]
+    language: Vec<Language>,
     /// Variants of a lesson at most.
     #[arg(long, default_value_t = 40)]
     per_lesson: usize,
@@ -36,7 +40,7 @@ pub(crate) struct Args {
     /// that no evaluation asks for), all.
     #[arg(long, value_enum, default_value_t = Wanted::Train)]
     part: Wanted,
-    /// Pairs, or text: an instruction as docstring above one of its two forms.
+    /// Pairs, or text: an instruction as docstring above one of its two forms, Python's lessons alone.
     #[arg(long, value_enum, default_value_t = Form::Pairs)]
     form: Form,
     /// Share of insecure forms among texts.
@@ -88,6 +92,10 @@ pub(crate) fn lessons(paths: &[PathBuf]) -> Result<Vec<Lesson>> {
     Ok(all)
 }
 
+fn join(languages: &[Language]) -> String {
+    languages.iter().map(|l| l.title()).collect::<Vec<_>>().join(", ")
+}
+
 fn wanted(part: Part, wanted: Wanted) -> bool {
     match wanted {
         Wanted::All => true,
@@ -104,7 +112,13 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         "--insecure-share {} is not a share from 0 to 1",
         args.insecure_share
     );
-    let lessons = lessons(&args.lessons)?;
+    let mut lessons = lessons(&args.lessons)?;
+    lessons.retain(|l| args.language.is_empty() || args.language.contains(&l.language));
+    if args.form == Form::Text {
+        // A docstring above the code is Python.
+        lessons.retain(|l| l.language == Language::Python);
+    }
+    anyhow::ensure!(!lessons.is_empty(), "no lesson in {}", join(&args.language));
     let split = Split::default();
     let mut made: Vec<Made<'_>> = Vec::new();
     let mut texts: Vec<Text> = Vec::new();

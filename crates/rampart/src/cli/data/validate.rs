@@ -61,7 +61,6 @@ struct Answer {
     variants: usize,
     runs: usize,
     pairs: usize,
-    judged: usize,
     told_apart: usize,
     /// Entries by `level:check`.
     counts: BTreeMap<String, usize>,
@@ -100,7 +99,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     bar.finish_and_clear();
     let checked = pairs::check(&located);
     answer.pairs = located.len();
-    answer.judged = checked.judged;
     answer.told_apart = checked.told_apart;
     answer.entries.extend(checked.entries);
     for entry in &answer.entries {
@@ -166,10 +164,7 @@ fn full(out: &mut dyn Write, answer: &Answer, notes: bool) -> io::Result<()> {
         said.push(format!("{} programs run", answer.runs));
     }
     if answer.pairs > 0 {
-        said.push(format!(
-            "{} pairs, {} of them judged and {} told apart by the rules",
-            answer.pairs, answer.judged, answer.told_apart
-        ));
+        said.push(format!("{} pairs, {} of them told apart by the rules", answer.pairs, answer.told_apart));
     }
     let hidden = if notes { "" } else { " (--notes shows them)" };
     writeln!(out, "{}: {problems} problems, {} notes{hidden}", said.join("; "), answer.entries.len() - problems)

@@ -13,6 +13,8 @@ pub(crate) enum Experiment {
     Ood,
     /// What prompts say of security (SafeCoder's prompt variants).
     Prompts,
+    /// Pairs turned against the learner, and what an audit leaves of them.
+    Poison,
 }
 
 const EXPERIMENTS: &[(&str, Experiment)] = &[
@@ -20,6 +22,7 @@ const EXPERIMENTS: &[(&str, Experiment)] = &[
     ("ablation", Experiment::Ablation),
     ("ood", Experiment::Ood),
     ("prompts", Experiment::Prompts),
+    ("poison", Experiment::Poison),
 ];
 
 impl FromStr for Experiment {
@@ -27,7 +30,7 @@ impl FromStr for Experiment {
 
     fn from_str(s: &str) -> Result<Self, String> {
         let known = EXPERIMENTS.iter().find(|(name, _)| *name == s);
-        known.map(|(_, e)| *e).ok_or_else(|| format!("{s:?} is not table1, ablation, ood or prompts"))
+        known.map(|(_, e)| *e).ok_or_else(|| format!("{s:?} is not table1, ablation, ood, prompts or poison"))
     }
 }
 
@@ -67,6 +70,23 @@ pub(crate) enum Data {
     Silent,
     /// Those whose weakness no suite asks for.
     Unseen,
+    /// All, a share of one weakness poisoned.
+    Poisoned,
+    /// What an audit of the poisoned ones does not suspect.
+    Audited,
+}
+
+impl Data {
+    /// Its file under `data/`.
+    pub(crate) const fn file(self) -> &'static str {
+        match self {
+            Self::Whole => "pairs.jsonl",
+            Self::Silent => "without-reasoning.jsonl",
+            Self::Unseen => "unseen.jsonl",
+            Self::Poisoned => "poisoned.jsonl",
+            Self::Audited => "audited.jsonl",
+        }
+    }
 }
 
 /// A training run.
@@ -180,6 +200,12 @@ pub(crate) fn cells(experiment: Experiment) -> Vec<Cell> {
             lpo(),
             Cell { prompt: "sec-generic", ..Cell { name: "lpo sec-generic", ..lpo() } },
             Cell { prompt: "sec-specific", ..Cell { name: "lpo sec-specific", ..lpo() } },
+        ],
+        Experiment::Poison => vec![
+            base(),
+            cell("clean", vec![sft()]),
+            cell("poisoned", vec![likelihood("sft-poisoned", Data::Poisoned)]),
+            cell("audited", vec![likelihood("sft-audited", Data::Audited)]),
         ],
     }
 }

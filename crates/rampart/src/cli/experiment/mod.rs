@@ -7,12 +7,17 @@
 mod grid;
 mod page;
 
-use super::{demo::training_pairs, eval, exit, stop, terminal, train::Screen};
+use super::{
+    data::poison::{KindArg, settings as poisoning},
+    demo::training_pairs,
+    eval, exit, stop, terminal,
+    train::Screen,
+};
 use ::eval::{run::Run, suites};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use corpus::library;
-use grid::{Cell, Experiment, Recipe, Stage};
+use corpus::{audit, library, poison};
+use grid::{Cell, Data, Experiment, Recipe, Stage};
 use lexicon::{Cwe, Pair, SuiteResult, atomic, jsonl};
 use std::{
     collections::BTreeSet,
@@ -26,10 +31,12 @@ use train::{Config, Outcome};
   rampart experiment ablation --out out/ablation
   rampart experiment table1 --model models/CodeLlama-7b-hf --recipe paper --pairs disco.jsonl --suite securityeval --out out/table1
   rampart experiment ablation --seed 0 --seed 1 --out out/ablation --page docs/results.md
+  rampart experiment poison --cwe CWE-89 --kind swapped --share 0.08 --out out/poison
 
 A run that was interrupted goes on when the same command is given again.")]
 pub(crate) struct Args {
-    /// table1 (methods), ablation (parts of LPO), ood (weaknesses of the test set left out of training) or prompts.
+    /// table1 (methods), ablation (parts of LPO), ood (weaknesses of the test set left out of training), prompts, or poison
+    /// (bad pairs of one weakness, before and after an audit).
     #[arg(value_parser = str::parse::<Experiment>)]
     experiment: Experiment,
     /// Hugging Face folder to train; the embedded model where absent.
@@ -65,6 +72,15 @@ pub(crate) struct Args {
     /// Seed of data, training and sampling; several make the grid as often, a folder each, and the table holds their means.
     #[arg(long = "seed", value_name = "SEED", default_values_t = [0])]
     seeds: Vec<u64>,
+    /// What poison does to pairs.
+    #[arg(long, value_enum, default_value_t = KindArg::Swapped)]
+    kind: KindArg,
+    /// The weakness whose pairs poison turns.
+    #[arg(long, default_value = "CWE-89")]
+    cwe: Cwe,
+    /// Share of all pairs that poison turns.
+    #[arg(long, default_value_t = 0.08)]
+    share: f64,
     /// Folder of everything it writes.
     #[arg(long)]
     out: PathBuf,
@@ -121,13 +137,6 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     Ok(exit::CLEAN)
 }
 
-/// Pairs to train on, each kind of them a file: whole, without security thoughts, without weaknesses of the test set.
-struct Pairs {
-    whole: PathBuf,
-    silent: PathBuf,
-    unseen: PathBuf,
-}
-
 impl Seeded<'_> {
     /// Every cell's figures, in order.
     fn grid(&self, cells: &[Cell]) -> Result<Vec<Vec<SuiteResult>>> {
@@ -141,14 +150,14 @@ impl Seeded<'_> {
                 base
             }
         };
-        let pairs = self.pairs()?;
+        self.pairs()?;
         let mut rows = Vec::new();
         for (number, cell) in cells.iter().enumerate() {
             terminal::say(&format!("== {}/{}: {}", number + 1, cells.len(), cell.name));
             let mut model = base.clone();
             let mut adapter = None;
             for stage in &cell.stages {
-                let trained = self.train_stage(stage, &model, &pairs)?;
+                let trained = self.train_stage(stage, &model)?;
                 if trained.join("adapter_config.json").exists() {
                     adapter = Some(trained);
                 } else {
@@ -160,7 +169,8 @@ impl Seeded<'_> {
         Ok(rows)
     }
 
-    fn pairs(&self) -> Result<Pairs> {
+    /// Writes what stages train on, each kind of pairs a file.
+    fn pairs(&self) -> Result<()> {
         let (args, seed) = (self.args, self.seed);
         let lessons = library::embedded()?;
         let whole: Vec<Pair> = if args.pairs.is_empty() {
@@ -186,13 +196,28 @@ impl Seeded<'_> {
         }
         let unseen: Vec<Pair> =
             whole.iter().filter(|p| !p.cwe.iter().any(|c| asked.iter().any(|a| a.kin(*c)))).cloned().collect();
-        let made = Pairs {
-            whole: self.out.join("data/pairs.jsonl"),
-            silent: self.out.join("data/without-reasoning.jsonl"),
-            unseen: self.out.join("data/unseen.jsonl"),
-        };
-        for (path, pairs) in [(&made.whole, &whole), (&made.silent, &silent), (&made.unseen, &unseen)] {
-            jsonl::write(path, pairs)?;
+        let write = |data: Data, pairs: &[Pair]| jsonl::write(&self.out.join("data").join(data.file()), pairs);
+        for (data, pairs) in [(Data::Whole, &whole), (Data::Silent, &silent), (Data::Unseen, &unseen)] {
+            write(data, pairs)?;
+        }
+        if args.experiment == Experiment::Poison {
+            let (bad, records) = poison::poison(&whole, &poisoning(args.kind, args.share, Some(args.cwe), seed))
+                .context("--share of all pairs, with --cwe")?;
+            let suspected = audit::audit(&bad, &audit::Settings::default());
+            let measured = audit::measure::measure(&records, &suspected);
+            let suspect: BTreeSet<usize> = suspected.iter().map(|s| s.index).collect();
+            let rest = bad.iter().enumerate().filter(|(i, _)| !suspect.contains(i)).map(|(_, p)| p.clone());
+            let rest: Vec<Pair> = rest.collect();
+            write(Data::Poisoned, &bad)?;
+            write(Data::Audited, &rest)?;
+            terminal::say(&format!(
+                "{} of {} pairs are bad; the audit suspects {} (precision {:.2}, recall {:.2})",
+                records.len(),
+                bad.len(),
+                suspect.len(),
+                measured.precision,
+                measured.recall
+            ));
         }
         atomic::write(&self.out.join("data/replay.jsonl"), crate::tiny::REPLAY)?;
         terminal::say(&format!(
@@ -200,11 +225,11 @@ impl Seeded<'_> {
             whole.len(),
             unseen.len()
         ));
-        Ok(made)
+        Ok(())
     }
 
     /// Trains a stage, unless an earlier start did. The folder's name says what was trained from what.
-    fn train_stage(&self, stage: &Stage, model: &Path, pairs: &Pairs) -> Result<PathBuf> {
+    fn train_stage(&self, stage: &Stage, model: &Path) -> Result<PathBuf> {
         let args = self.args;
         let name = stage.name();
         let folder = self.out.join("train").join(name);
@@ -214,11 +239,7 @@ impl Seeded<'_> {
                 return Ok(made);
             }
         }
-        let data = match stage.data {
-            grid::Data::Whole => &pairs.whole,
-            grid::Data::Silent => &pairs.silent,
-            grid::Data::Unseen => &pairs.unseen,
-        };
+        let data = self.out.join("data").join(stage.data.file());
         let steps = args.steps.as_deref().and_then(|s| Some((*s.first()?, *s.get(1)?)));
         let text = grid::config(
             stage,
@@ -226,7 +247,7 @@ impl Seeded<'_> {
             steps,
             self.seed,
             &std::path::absolute(model)?,
-            &std::path::absolute(data)?,
+            &std::path::absolute(&data)?,
         );
         let path = self.out.join("train").join(format!("{name}.toml"));
         atomic::write(&path, text.as_bytes())?;

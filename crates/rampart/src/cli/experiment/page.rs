@@ -2,6 +2,7 @@
 
 use super::{Args, Row, grid::Experiment, grid::Recipe};
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use lexicon::{Figure, SuiteResult, atomic};
 use std::{fs, path::Path};
 
@@ -16,14 +17,14 @@ that people use, whether it lasts on code longer than a function, or what it cos
 intervals overlap are not told apart by these samples.
 ";
 
-type Of = fn(&SuiteResult) -> Figure;
+type Of<'a> = &'a dyn Fn(&SuiteResult) -> Figure;
 
 const COLUMNS: &[(&str, Of)] = &[
-    ("InS \u{2193}", |r| r.metrics.ins),
-    ("by Bandit \u{2193}", |r| r.metrics.ins_bandit),
-    ("valid \u{2191}", |r| r.metrics.valid),
-    ("pass@1 \u{2191}", |r| r.metrics.pass_1),
-    ("secure-pass@1 \u{2191}", |r| r.metrics.secure_pass_1),
+    ("InS \u{2193}", &|r| r.metrics.ins),
+    ("by Bandit \u{2193}", &|r| r.metrics.ins_bandit),
+    ("valid \u{2191}", &|r| r.metrics.valid),
+    ("pass@1 \u{2191}", &|r| r.metrics.pass_1),
+    ("secure-pass@1 \u{2191}", &|r| r.metrics.secure_pass_1),
 ];
 
 /// What the LPO paper prints for StarCoder2-7B: SecurityEval InS / HumanEval-X pass@1, by our row.
@@ -51,7 +52,7 @@ fn published(experiment: Experiment) -> &'static [(&'static str, &'static str)] 
         Experiment::Table1 => TABLE1,
         Experiment::Ablation => ABLATION,
         Experiment::Ood => OOD,
-        Experiment::Prompts => &[],
+        Experiment::Prompts | Experiment::Poison => &[],
     }
 }
 
@@ -61,6 +62,7 @@ fn title(experiment: Experiment) -> &'static str {
         Experiment::Ablation => "Parts of LPO",
         Experiment::Ood => "Weaknesses left out of training",
         Experiment::Prompts => "What prompts say of security",
+        Experiment::Poison => "Poisoned pairs, and what an audit leaves of them",
     }
 }
 
@@ -106,10 +108,28 @@ pub(super) fn table(args: &Args, rows: &[Row]) -> String {
         seeds(args),
         args.samples_per_prompt
     ));
+    if args.experiment == Experiment::Poison {
+        let kind = args.kind.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+        out.push_str(&format!(
+            "SFT on all pairs; on the same with {:.0} % of all turned ({kind}), every one of {}; and on what `rampart data audit` \
+             does not suspect of those.\n\n",
+            100.0 * args.share,
+            args.cwe
+        ));
+    }
     let known = published(args.experiment);
+    let poisoned = |r: &SuiteResult| {
+        let of = r.by_cwe.iter().find(|f| f.cwe == args.cwe.to_string());
+        of.map_or(Figure { value: 0.0, low: 0.0, high: 0.0, n: 0 }, |f| f.ins)
+    };
+    let name = format!("InS of {} \u{2193}", args.cwe);
+    let mut columns: Vec<(&str, Of)> = COLUMNS.to_vec();
+    if args.experiment == Experiment::Poison {
+        columns.insert(1, (&name, &poisoned));
+    }
     for (at, suite) in rows.first().and_then(|r| r.seeds.first()).map_or(&[][..], Vec::as_slice).iter().enumerate() {
         out.push_str(&format!("### {} ({} prompts)\n\n| |", suite.name, suite.prompts));
-        let used: Vec<&(&str, Of)> = COLUMNS
+        let used: Vec<&(&str, Of)> = columns
             .iter()
             .filter(|(_, of)| rows.iter().flat_map(|r| &r.seeds).any(|s| s.get(at).is_some_and(|s| of(s).n > 0)))
             .collect();

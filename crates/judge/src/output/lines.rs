@@ -35,8 +35,7 @@ pub(super) fn github(report: &ScanReport, out: &mut dyn Write) -> io::Result<()>
             Severity::Medium => "warning",
             Severity::Low => "notice",
         };
-        let (path, title) =
-            (property(&f.path), property(&format!("{}/{} {}", visible(&f.analyzer), visible(&f.rule), weaknesses(f))));
+        let (path, title) = (property(&f.path), property(&format!("{}/{} {}", f.analyzer, f.rule, weaknesses(f))));
         let (start, end) = (f.start, f.end);
         // Columns are allowed on one line only.
         let columns = if start.line == end.line {
@@ -50,9 +49,9 @@ pub(super) fn github(report: &ScanReport, out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
-/// Escapes as `@actions/core` does for a message.
+/// Escapes as `@actions/core` does for a message. The log is also read in a terminal.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    visible(&text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A"))
 }
 
 /// Escapes as `@actions/core` does for a property.

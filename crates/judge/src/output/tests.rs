@@ -97,8 +97,9 @@ fn one_line_each() {
     assert!(github.lines().nth(1).unwrap().starts_with("::warning "), "{github}");
 
     let mut hostile = report();
-    hostile.findings[0].message = "a\n::error::b".to_owned();
-    assert_eq!(text(&hostile, Format::Github).lines().count(), 3);
+    hostile.findings[0].message = "a\u{1b}[31m\n::error::b".to_owned();
+    let github = text(&hostile, Format::Github);
+    assert!(github.lines().count() == 3 && !github.contains('\u{1b}'), "{github}");
     assert_eq!(text(&hostile, Format::Concise).lines().count(), 3);
 }
 

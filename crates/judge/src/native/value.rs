@@ -244,7 +244,7 @@ impl<'a> Value<'a> {
 
     /// Whether it is a constant string, and which.
     pub(crate) fn as_str(&self) -> Option<&'a str> {
-        if self.dynamic() { None } else { self.text.filter(|t| !t.contains(HOLE)) }
+        if self.dynamic() { None } else { self.text.filter(|t| !has_hole(t)) }
     }
 
     /// Whether it is a known integer, and which.
@@ -274,8 +274,13 @@ impl<'a> Value<'a> {
 
     /// Whether it is a string with dynamic parts between constant ones.
     pub(crate) fn built(&self) -> bool {
-        self.dynamic() && self.text.is_some_and(|t| t.contains(HOLE) && t.len() > 1)
+        self.dynamic() && self.text.is_some_and(|t| t.len() > 1 && has_hole(t))
     }
+}
+
+/// Whether a text has a dynamic part: asked of every argument of every call.
+fn has_hole(text: &str) -> bool {
+    memchr::memchr(HOLE as u8, text.as_bytes()).is_some()
 }
 
 /// The value of a name that two branches may have set.

@@ -5,6 +5,7 @@ use crate::native::{
     names,
     rule::{Call, Check},
 };
+use memchr::memmem;
 use ruff_python_ast::{Expr, Stmt, StmtFunctionDef, StmtIf};
 use ruff_text_size::{Ranged, TextRange};
 
@@ -176,7 +177,7 @@ fn leaves_when_present<'a>(cx: &Engine<'a>, test: &'a Expr) -> bool {
 
 fn left_open<'a>(cx: &mut Engine<'a>, def: &'a StmtFunctionDef) {
     let text = cx.text(def);
-    if !text.contains("open") {
+    if memmem::find(text.as_bytes(), b"open").is_none() {
         return;
     }
     let mut stack: Vec<&'a [Stmt]> = vec![&def.body];

@@ -150,12 +150,11 @@ fn assigned<'a>(cx: &mut Engine<'a>, assign: &Assign<'a>) {
 fn passed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
     for (name, value) in &call.keywords {
         let Some(name) = name else { continue };
-        let text = value.as_str().unwrap_or("");
         let literal = value.expr.is_some_and(|e| matches!(e, Expr::StringLiteral(_) | Expr::BytesLiteral(_)));
         if literal
             && secret_name(name)
             && secret_text(value)
-            && !names_itself(name, text)
+            && !names_itself(name, value.as_str().unwrap_or(""))
             && !matches!(*name, "key" | "sort_key")
         {
             cx.report(&HARDCODED, call.range);

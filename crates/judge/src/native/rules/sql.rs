@@ -98,7 +98,7 @@ fn executed<'a>(cx: &mut Engine<'a>, call: &Call<'a>) {
 
 fn built<'a>(cx: &mut Engine<'a>, value: &Value<'a>, range: TextRange) {
     let text = value.text();
-    if strongly_sql(text) && value_position(text) && cx.open(value, clean::SQL) {
+    if cx.open(value, clean::SQL) && strongly_sql(text) && value_position(text) {
         // The longest string counts: parts of it were shown before.
         cx.findings.retain(|f| !(std::ptr::eq(f.rule, &SQL_TEXT) && range.contains_range(f.range)));
         let executed = |f: &&crate::native::engine::Raw| std::ptr::eq(f.rule, &SQL) && f.range.contains_range(range);

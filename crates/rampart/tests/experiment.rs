@@ -10,10 +10,13 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// Two steps a stage and two tokens an answer: what is learnt does not matter here.
 fn poison(at: &Path, share: &str) -> Outcome<(Option<i32>, String, String)> {
     let done = Command::new(env!("CARGO_BIN_EXE_rampart"))
-        .current_dir(at)
+        // Where the set-up put Bandit.
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .args(["experiment", "poison", "--cwe", "CWE-89", "--share", share, "--steps", "2", "1", "--suite", "lessons"])
-        .args(["--per-lesson", "1", "--pairs-per-lesson", "1", "--max-new-tokens", "2", "--out", "out"])
-        .args(["--page", "results.md"])
+        .args(["--per-lesson", "1", "--pairs-per-lesson", "1", "--max-new-tokens", "2", "--out"])
+        .arg(at.join("out"))
+        .arg("--page")
+        .arg(at.join("results.md"))
         .output()?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok((done.status.code(), text(done.stdout), text(done.stderr)))

@@ -86,6 +86,9 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         terminal::answer(file.display())?;
         return Ok(exit::CLEAN);
     }
+    // The parser waives what a positional argument conflicts with.
+    let tables = !args.commits.is_empty() || args.scheduler.is_none() && args.column.is_empty();
+    ensure!(tables, "--scheduler and --column are about tables: name them with --commits");
     let out = args.out.as_ref().context("--out is needed")?;
     let heuristics = match &args.heuristics {
         Some(file) => Heuristics::read(file),

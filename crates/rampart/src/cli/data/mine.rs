@@ -87,8 +87,8 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         return Ok(exit::CLEAN);
     }
     // The parser waives what a positional argument conflicts with.
-    let tables = !args.commits.is_empty() || args.scheduler.is_none() && args.column.is_empty();
-    ensure!(tables, "--scheduler and --column are about tables: name them with --commits");
+    let given = !args.commits.is_empty() || args.scheduler.is_none() && args.column.is_empty();
+    ensure!(given, "--scheduler and --column are about tables: name them with --commits");
     let out = args.out.as_ref().context("--out is needed")?;
     let heuristics = match &args.heuristics {
         Some(file) => Heuristics::read(file),

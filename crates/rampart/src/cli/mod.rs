@@ -54,7 +54,7 @@ enum Command {
     /// Aligns the embedded model from end to end and shows the effect.
     #[cfg(feature = "torch")]
     Demo(demo::Args),
-    /// Looks for weaknesses in Python code.
+    /// Looks for weaknesses in code of eight languages.
     Scan(scan::Args),
     /// Explains a weakness: why, the habit behind it, and the code that does it right.
     Explain(explain::Args),

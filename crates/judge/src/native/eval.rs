@@ -510,14 +510,14 @@ impl<'a> Engine<'a> {
     }
 
     fn call_inner(&mut self, expr: &'a ExprCall, discarded: bool) -> Value<'a> {
-        let (path, receiver) = match expr.func.as_ref() {
+        let ((path, called), receiver) = match expr.func.as_ref() {
             Expr::Attribute(attribute) => {
                 let base = self.eval(&attribute.value);
-                (self.join_path(&base, attribute.attr.as_str()), Some(base))
+                (self.join_call(&base, attribute.attr.as_str()), Some(base))
             }
             other => {
-                let callee = self.eval(other);
-                (callee.path.unwrap_or("?"), None)
+                let path = self.eval(other).path.unwrap_or("?");
+                ((path, None), None)
             }
         };
         let mut args = self.spare.pop().unwrap_or_default();
@@ -534,7 +534,8 @@ impl<'a> Engine<'a> {
         let mut value = self.call_value(&event);
         if value.path.is_none() {
             let path = event.path;
-            value.path = Some(if path.len() < MAX_PATH { self.texts.concat(&[path, "()"]) } else { path });
+            let long = || if path.len() < MAX_PATH { self.texts.concat(&[path, "()"]) } else { path };
+            value.path = Some(called.unwrap_or_else(long));
         }
         if value.built() {
             self.show_built(&value, event.range);
@@ -574,6 +575,16 @@ impl<'a> Engine<'a> {
             Some(path) if path.len() + attr.len() < MAX_PATH => self.texts.concat(&[path, ".", attr]),
             _ => self.texts.concat(&["?.", attr]),
         }
+    }
+
+    /// Path of an attribute that is called, and of what the call returns where it is not too long: both in one text.
+    fn join_call(&self, base: &Value<'a>, attr: &str) -> (&'a str, Option<&'a str>) {
+        let called = match base.path {
+            Some(path) if path.len() + attr.len() < MAX_PATH => self.texts.concat(&[path, ".", attr, "()"]),
+            _ => self.texts.concat(&["?.", attr, "()"]),
+        };
+        let path = called.strip_suffix("()").unwrap_or_default();
+        (path, (path.len() < MAX_PATH && !called.is_empty()).then_some(called))
     }
 
     /// Names a call by what was imported, not by how the file abbreviates it: `from os import system as s; s(x)`.

@@ -182,21 +182,38 @@ pub(crate) fn words(name: &str) -> impl Iterator<Item = String> + '_ {
 /// A list of words, in lower case, that most words are not in: every call's name is looked up.
 pub(crate) struct Words {
     list: &'static [&'static str],
+    /// Letters of each word: bit n for the n-th of the alphabet.
+    letters: [u32; Self::MOST],
     /// Bit n of an entry: some word of n letters has this first letter.
     begin: [u32; 32],
 }
 
 impl Words {
+    /// Most words of a list.
+    const MOST: usize = 32;
+
     /// The list of these words, of fewer than 32 letters each.
     pub(crate) const fn of(list: &'static [&'static str]) -> Self {
-        let mut begin = [0; 32];
+        let (mut begin, mut letters) = ([0; 32], [0; Self::MOST]);
         let mut i = 0;
         while i < list.len() {
             let word = list[i].as_bytes();
             begin[(word[0] & 31) as usize] |= 1 << word.len();
+            let mut at = 0;
+            while at < word.len() {
+                letters[i] |= 1 << (word[at] & 31);
+                at += 1;
+            }
             i += 1;
         }
-        Self { list, begin }
+        Self { list, letters, begin }
+    }
+
+    /// Whether a name has all the letters of some word, in any order: nearly all names have not, which is seen without
+    /// taking them apart.
+    fn may_be_in(&self, name: &str) -> bool {
+        let letters = name.bytes().fold(0, |all, b| all | 1u32 << (b & 31));
+        self.letters[..self.list.len()].iter().any(|word| word & !letters == 0)
     }
 
     fn contains(&self, word: &str) -> bool {
@@ -209,7 +226,7 @@ impl Words {
 
 /// Whether a word of the identifier is in the list.
 pub(crate) fn has_word(name: &str, list: &Words) -> bool {
-    parts(name).any(|word| list.contains(word))
+    list.may_be_in(name) && parts(name).any(|word| list.contains(word))
 }
 
 /// Whether a word of a list, in lower case, is the same but for its case.
@@ -281,6 +298,11 @@ mod tests {
         ] {
             assert_eq!(split(name), expected, "{name}");
         }
+        const LIST: &Words = &Words::of(&["check", "ok2"]);
+        assert!(has_word("preCheck_it", LIST) && has_word("isOK2", LIST) && has_word("é_CHECK", LIST));
+        assert!(
+            !has_word("checked", LIST) && !has_word("check2", LIST) && !has_word("kcehc", LIST) && !has_word("", LIST)
+        );
         assert!(mentions("API_KEY", SECRET) && mentions("db_passwords", SECRET) && !mentions("keyboard", SECRET));
     }
 

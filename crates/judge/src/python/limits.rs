@@ -92,11 +92,27 @@ fn may_exceed(text: &[u8]) -> bool {
     if summed(text, deepens) >= MAX_DEPTH - MAX_BRACKETS {
         return true;
     }
-    let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\x0c');
-    text.split(|b| matches!(b, b'\n' | b'\r')).any(|line| {
-        let indent = line.iter().take_while(|b| blank(b)).count();
-        // A line may go on in the next before anything stands in it.
-        indent > MAX_INDENTS || line.get(indent) == Some(&b'\\')
+    // A line may go on in the next before anything stands in it.
+    let goes_on = |at: usize| {
+        let line = &text[..at];
+        let before = line.iter().rev().find(|b| !blank(**b));
+        before.is_none_or(|b| matches!(b, b'\n' | b'\r'))
+    };
+    blanks(text) || memchr::memchr_iter(b'\\', text).any(goes_on)
+}
+
+/// White space that indents.
+const fn blank(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\x0c')
+}
+
+/// Whether so many blanks stand in a row as a line beyond the limit begins with: one of them is at a multiple of their number.
+fn blanks(text: &[u8]) -> bool {
+    const RUN: usize = MAX_INDENTS + 1;
+    let count = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take(RUN).take_while(|b| blank(**b)).count();
+    (RUN - 1..text.len()).step_by(RUN).any(|at| {
+        let (before, after) = text.split_at(at);
+        blank(text[at]) && count(&mut before.iter().rev()) + count(&mut after.iter()) >= RUN
     })
 }
 

@@ -1,37 +1,11 @@
 //! The shared decoder's dimensions, as a Hugging Face `config.json` gives them.
 
-use crate::{Error, Result, families};
+use crate::{Error, Result, families, rotary::Rotary};
 use serde_json::Value;
 use std::{fs, path::Path};
 
-/// Frequency scaling of Llama 3 rotary embeddings (`rope_scaling.rope_type = "llama3"`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RopeScaling {
-    /// Divisor of low frequencies.
-    pub factor: f64,
-    /// Wavelengths above `original / low_freq_factor` are scaled in full.
-    pub low_freq_factor: f64,
-    /// Wavelengths below `original / high_freq_factor` are left alone.
-    pub high_freq_factor: f64,
-    /// Context the base model was trained with, in tokens.
-    pub original: f64,
-    /// `true` for `linear`: every frequency is divided by `factor`.
-    pub linear: bool,
-}
-
-/// Rotary position embedding (Su et al. 2021).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rotary {
-    /// Base of the frequencies.
-    pub theta: f64,
-    /// Leading dimensions of a head that are turned; the rest stand still.
-    pub dims: i64,
-    /// Scaling of the frequencies, if any.
-    pub scaling: Option<RopeScaling>,
-}
-
 /// How a token learns its place.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Positions {
     /// Queries and keys are turned.
     Rotary(Rotary),
@@ -149,8 +123,9 @@ impl DecoderConfig {
                 known: families::Family::known().join(", "),
             }
         })?;
-        let config = (family.read)(&json).map_err(|m| Error::malformed(&path, m))?;
+        let mut config = (family.read)(&json).map_err(|m| Error::malformed(&path, m))?;
         config.check().map_err(|m| Error::malformed(&path, m))?;
+        config.max_positions = config.reach().map_or(config.max_positions, |r| r.min(config.max_positions));
         Ok((config, json))
     }
 
@@ -176,7 +151,7 @@ impl DecoderConfig {
                 self.heads, self.kv_heads
             ));
         }
-        if let Positions::Rotary(r) = self.positions
+        if let Positions::Rotary(r) = &self.positions
             && (r.dims < 2 || r.dims > self.head_dim || r.dims % 2 != 0)
         {
             return Err(format!(
@@ -193,18 +168,22 @@ impl DecoderConfig {
         if !(1..=1 << 24).contains(&self.max_positions) {
             return Err(format!("max_position_embeddings is {}, expected 1..={}", self.max_positions, 1 << 24));
         }
-        if let Positions::Rotary(r) = self.positions {
-            let scaling = r.scaling.map_or([1.0; 4], |s| [s.factor, s.low_freq_factor, s.high_freq_factor, s.original]);
-            for (name, value) in [("rope_theta", r.theta)].into_iter().chain(scaling.map(|v| ("rope_scaling", v))) {
-                if !(value.is_finite() && value > 0.0) {
-                    return Err(format!("{name} holds {value}, expected a number above 0"));
-                }
-            }
+        if let Positions::Rotary(rotary) = &self.positions {
+            rotary.check()?;
         }
         if !(0.0..1.0).contains(&self.norm_eps) {
             return Err(format!("the norms' epsilon is {}, expected 0 to 1", self.norm_eps));
         }
         Ok(())
+    }
+
+    /// Positions beyond which there is no embedding to give, in tokens; `None` where there is one for every place.
+    #[must_use]
+    pub fn reach(&self) -> Option<usize> {
+        match &self.positions {
+            Positions::Learned => Some(self.max_positions),
+            Positions::Rotary(rotary) => rotary.reach(),
+        }
     }
 
     /// Values of all weights.

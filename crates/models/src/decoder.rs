@@ -4,8 +4,8 @@
 //! compute kind. The derivative is in [`crate::tape`]. What families do otherwise stands in [`DecoderConfig`].
 
 use crate::{
-    Adapter, Compute, DecoderConfig, Packed,
-    config::{Activation, Arrangement, NormKind, Positions},
+    Adapter, Compute, DecoderConfig, Error, Packed, Result,
+    config::{Activation, Arrangement, NormKind},
     families::{Projection, Slot},
     kernels::{self, Norm, NormWeights},
     linear::{Input, Linear, LowRank, Weight, cast},
@@ -108,8 +108,8 @@ pub struct Decoder {
     pub(crate) embedding_adapter: Option<LowRank>,
     /// And of a head of its own, `A` `[r, hidden]` and `B` `[vocab, r]`.
     pub(crate) head_adapter: Option<LowRank>,
-    /// Where positions are rotary.
-    pub(crate) inverse_frequencies: Option<Tensor>,
+    /// Where positions are rotary: how fast pairs turn, `[dims / 2]`, and the length of what is turned.
+    pub(crate) turns: Option<(Tensor, f64)>,
     /// Whether a training pass keeps the input of every block alone and runs the block again on the way back: a third more
     /// products for a fraction of the memory.
     pub recompute: bool,
@@ -285,10 +285,27 @@ impl Decoder {
         ([kernels::rotate(q, cos, sin, false), kernels::rotate(k, cos, sin, false), v], kept)
     }
 
+    /// Refuses a sequence of so many tokens where, after a prefix, it goes on beyond the last position.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]
+    pub fn reaches(&self, tokens: usize) -> Result<()> {
+        let tokens = self.prefix_tokens() + tokens;
+        match self.config.reach() {
+            Some(reach) if tokens > reach => Err(Error::TooLong { tokens, reach }),
+            _ => Ok(()),
+        }
+    }
+
     /// Cosine and sine of each row's angles.
     pub(crate) fn angles(&self, positions: &Tensor) -> Angles {
-        let angles = positions.to_kind(Kind::Float).unsqueeze(-1) * self.inverse_frequencies.as_ref()?;
-        Some((angles.cos(), angles.sin()))
+        let (frequencies, length) = self.turns.as_ref()?;
+        let angles = positions.to_kind(Kind::Float).unsqueeze(-1) * frequencies;
+        let (mut cos, mut sin) = (angles.cos(), angles.sin());
+        if (length - 1.0).abs() > f64::EPSILON {
+            (cos, sin) = (cos * *length, sin * *length);
+        }
+        Some((cos, sin))
     }
 
     /// Weight of the output head, `[vocab, hidden]`.
@@ -428,35 +445,6 @@ pub(crate) fn gelu_or_silu(x: &Tensor, activation: Activation) -> Tensor {
         Activation::GeluTanh => x.gelu("tanh"),
         Activation::Gelu => x.gelu("none"),
     }
-}
-
-/// `theta^(-2i/dims)`, `[dims / 2]`, scaled as the configuration says.
-pub(crate) fn inverse_frequencies(c: &DecoderConfig, compute: Compute) -> Option<Tensor> {
-    let Positions::Rotary(rotary) = c.positions else { return None };
-    let values: Vec<f32> = (0..rotary.dims / 2)
-        .map(|i| {
-            // transformers computes these in f32; f64 rounded once is within one unit of it.
-            let f = 1.0 / rotary.theta.powf(2.0 * i as f64 / rotary.dims as f64);
-            let scaled = match rotary.scaling {
-                None => f,
-                Some(s) if s.linear => f / s.factor,
-                Some(s) => {
-                    let wavelength = 2.0 * std::f64::consts::PI / f;
-                    if wavelength > s.original / s.low_freq_factor {
-                        f / s.factor
-                    } else if wavelength < s.original / s.high_freq_factor {
-                        f
-                    } else {
-                        let smooth =
-                            (s.original / wavelength - s.low_freq_factor) / (s.high_freq_factor - s.low_freq_factor);
-                        (1.0 - smooth) * f / s.factor + smooth * f
-                    }
-                }
-            };
-            scaled as f32
-        })
-        .collect();
-    Some(Tensor::from_slice(&values).to_device(compute.device))
 }
 
 /// Row of every predicted position of a sequence: row `t - 1` predicts token `t`.

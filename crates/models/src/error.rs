@@ -72,6 +72,17 @@ pub enum Error {
         /// Rows of the embedding.
         vocab: i64,
     },
+    /// A sequence that goes on where the model has no positions.
+    #[error(
+        "a sequence of {tokens} tokens, prefix included: the model's positions end at {reach}; set data.max-tokens to \
+         {reach} or less"
+    )]
+    TooLong {
+        /// Its tokens.
+        tokens: usize,
+        /// Positions of the model.
+        reach: usize,
+    },
     /// The processes of a run do not find or lose each other.
     #[error("rank {rank}: {what}: {message}")]
     Ranks {

@@ -3,7 +3,7 @@
 use crate::{
     Compute, Decoder, DecoderConfig, Error, Result, Tokenizer,
     config::{Arrangement, NormKind, Positions},
-    decoder::{Block, NormTensors, inverse_frequencies},
+    decoder::{Block, NormTensors},
     families::{Layout, Slot},
     linear::{Linear, Weight},
     nf4::Nf4,
@@ -212,7 +212,7 @@ fn assemble(
     let (h, vocab) = (config.hidden, config.vocab);
     let weight = |slot: Slot| format!("{}.weight", family.slot(slot));
     let embedding = place(take(&weight(Slot::Embedding), &[vocab, h])?, Kind::Float);
-    let positions = match config.positions {
+    let positions = match &config.positions {
         Positions::Rotary(_) => None,
         Positions::Learned => {
             Some(place(take(&weight(Slot::Positions), &[config.max_positions as i64, h])?, Kind::Float))
@@ -268,7 +268,14 @@ fn assemble(
     };
     let head_bias = config.biases.head.then(|| take(&format!("{}.bias", family.slot(Slot::Head)), &[vocab]));
     let head_bias = head_bias.transpose()?.map(|b| place(b, Kind::Float));
-    let inverse_frequencies = inverse_frequencies(&config, compute);
+    // transformers computes frequencies in f32; f64 rounded once is within one unit of it.
+    let turns = match &config.positions {
+        Positions::Learned => None,
+        Positions::Rotary(rotary) => {
+            let frequencies: Vec<f32> = rotary.frequencies().into_iter().map(|f| f as f32).collect();
+            Some((Tensor::from_slice(&frequencies).to_device(compute.device), rotary.length()))
+        }
+    };
     Ok(Decoder {
         config,
         compute,
@@ -279,7 +286,7 @@ fn assemble(
         head_bias,
         blocks,
         final_norm,
-        inverse_frequencies,
+        turns,
         recompute: false,
         adapter: None,
         embedding_adapter: None,

@@ -60,10 +60,12 @@ pub mod tape;
 pub mod weights;
 
 mod error;
+mod rotary;
 
 pub use chat::Chat;
 pub use config::DecoderConfig;
 pub use error::Error;
+pub use rotary::{RopeScaling, Rotary};
 pub use tokenizer::Tokenizer;
 
 #[cfg(feature = "torch")]

@@ -95,6 +95,7 @@ impl Packed {
         for group in groups {
             let shared = if group.sequences.len() > 1 { common_prefix(&group.sequences) } else { 0 };
             let prefix = decoder.prefix_before(group)?;
+            decoder.reaches(group.sequences.iter().map(Vec::len).max().unwrap_or(0))?;
             let start = ids.len();
             ids.resize(start + prefix, 0);
             positions.extend(0..prefix as i64);

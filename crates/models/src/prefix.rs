@@ -224,7 +224,7 @@ impl Decoder {
     /// which stand here in two halves.
     fn key_order(&self) -> Option<Vec<i64>> {
         let c = &self.config;
-        let Positions::Rotary(_) = c.positions else { return None };
+        let Positions::Rotary(_) = &c.positions else { return None };
         let fused = c.family().names.projections.iter().any(|(p, _)| *p == Projection::Qkv);
         let (p, first) = if fused { (Projection::Qkv, c.heads * c.head_dim) } else { (Projection::K, 0) };
         let rows = (c.family().layout)(c, p).rows?;

@@ -331,6 +331,26 @@ fn follows_its_own_logits(model: &Model) -> Outcome {
     Ok(())
 }
 
+/// A table of positions ends, and so do the factors of a stretched rotation; angles alone go on.
+#[test]
+fn sequences_beyond_the_positions_are_refused() -> Outcome {
+    each(|golden| {
+        let model = golden.load()?;
+        let beyond = |tokens: usize| Packed::new(&[Group::new(vec![vec![5; tokens]])], &model.decoder);
+        let last = match golden.folder.file_name().and_then(std::ffi::OsStr::to_str) {
+            Some("gpt2" | "gpt_bigcode") => Some(64),
+            Some("phi3") => Some(32),
+            _ => None,
+        };
+        beyond(last.unwrap_or(100))?;
+        match (last, last.map(|n| beyond(n + 1))) {
+            (Some(last), Some(Err(why))) if why.to_string().contains(&format!("end at {last}")) => Ok(()),
+            (None, None) => Ok(()),
+            (_, other) => Err(format!("{other:?}").into()),
+        }
+    })
+}
+
 #[test]
 fn packing_and_sharing_change_nothing() -> Outcome {
     each(|golden| {

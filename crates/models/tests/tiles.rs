@@ -22,6 +22,8 @@ fn run(family: &str, precision: Precision, products: Products, whole: bool) -> (
     ] {
         config[key] = value.into();
     }
+    // Factors of single pairs are for the golden's own heads.
+    config["rope_parameters"] = serde_json::json!({"rope_type": "default", "rope_theta": 10_000.0});
     fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let compute = Compute::choose(DeviceKind::Cpu, precision).unwrap().with(products);
     let mut model = Model::random(folder.path(), compute, 1).unwrap();

@@ -92,6 +92,10 @@ pub fn run(
         examples::load("data.eval", &config.data.eval, config, &model.tokenizer)?.0
     };
 
+    // Said before the first step, not at the step that has the longest one.
+    let longest = train.iter().chain(&held_out).flat_map(Example::sequences).map(|s| s.ids.len()).max();
+    model.decoder.reaches(longest.unwrap_or(0))?;
+
     let mut order = Order::new(train.len(), config.optim.batch, config.seed, config.data.shuffle);
     let steps = config.optim.steps.unwrap_or_else(|| order.steps(config.optim.epochs.unwrap_or(1.0)));
     let o = &config.optim;

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     DecoderConfig,
-    config::{Activation, Arrangement, Biases, Positions, Rotary},
+    config::{Activation, Arrangement, Biases, Positions},
+    rotary::Rotary,
 };
 use serde_json::Value;
 
@@ -51,7 +52,7 @@ fn read(json: &Value) -> Result<DecoderConfig, String> {
 /// A part holds queries, values and keys, in this order, of its share of the heads. What is turned here in halves is
 /// turned there in neighbouring pairs; scores are the same sums in another order.
 fn layout(c: &DecoderConfig, p: Projection) -> Layout {
-    let (Projection::Qkv, Positions::Rotary(rotary)) = (p, c.positions) else { return Layout::default() };
+    let (Projection::Qkv, Positions::Rotary(rotary)) = (p, &c.positions) else { return Layout::default() };
     let (heads, width) = (c.heads / PARTS, c.head_dim);
     let row = |part: i64, head: i64, dim: i64| ((head / heads * 3 + part) * heads + head % heads) * width + dim;
     let half = rotary.dims / 2;

@@ -2,7 +2,8 @@
 
 use crate::{
     DecoderConfig,
-    config::{Activation, Arrangement, Biases, NormKind, Positions, RopeScaling, Rotary, token_ids},
+    config::{Activation, Arrangement, Biases, NormKind, Positions, token_ids},
+    rotary::Rotary,
 };
 use serde_json::Value;
 
@@ -133,26 +134,9 @@ impl Keys<'_> {
             found.or_else(|| keys.iter().find_map(|k| rope.and_then(|r| r[*k].as_f64())))
         };
         let share = number(&["partial_rotary_factor", "rotary_pct"]).unwrap_or(share);
-        Ok(Rotary {
-            theta: number(&["rope_theta", "rotary_emb_base"]).unwrap_or(10_000.0),
-            dims: (head_dim as f64 * share) as i64,
-            scaling: rope.map_or(Ok(None), scaling)?,
-        })
-    }
-}
-
-fn scaling(rope: &Value) -> Result<Option<RopeScaling>, String> {
-    let kind = rope["rope_type"].as_str().or_else(|| rope["type"].as_str()).unwrap_or("default");
-    let number = |key: &str, default: f64| rope[key].as_f64().unwrap_or(default);
-    match kind {
-        "default" => Ok(None),
-        "linear" | "llama3" => Ok(Some(RopeScaling {
-            factor: number("factor", 1.0),
-            low_freq_factor: number("low_freq_factor", 1.0),
-            high_freq_factor: number("high_freq_factor", 4.0),
-            original: number("original_max_position_embeddings", 8192.0),
-            linear: kind == "linear",
-        })),
-        other => Err(format!("rope scaling {other:?} is not supported: expected default, linear or llama3")),
+        let theta = number(&["rope_theta", "rotary_emb_base"]).unwrap_or(10_000.0);
+        let positions = self.int_or("max_position_embeddings", 2048)? as f64;
+        let original = self.0["original_max_position_embeddings"].as_f64();
+        Rotary::read(rope, theta, (head_dim as f64 * share) as i64, positions, original)
     }
 }

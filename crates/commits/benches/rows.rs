@@ -2,8 +2,12 @@
 //!
 //! `cargo bench -p commits --bench rows`: reading, filter and screen of a table on one processor, and on all. With `-- --growth
 //! [ROWS]` whole runs over tables of 100,000, 1,000,000 .. rows up to so many (10,000,000 where none is said), of which one in 20,000 is a
-//! fix: seconds of processor time, rows a second of it, and the most memory so far. That needs some 3 GB of disk.
+//! fix: seconds of processor time, rows a second of it, and the most memory so far. That needs some 3 GB of disk. With `-- --cluster`
+//! the same tables read here and by a scheduler and an executor a processor, all on this machine. With `-- --write FOLDER [FILES]`
+//! the growing run's tables alone, a million rows each, for the program itself to read.
 
+#[path = "../tests/parts/mod.rs"]
+mod parts;
 #[path = "../tests/synthetic/mod.rs"]
 mod synthetic;
 
@@ -13,6 +17,7 @@ use judge::{
     Judge,
     analyzers::{self, Settings},
 };
+use parts::Running;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -26,7 +31,20 @@ const ROWS: usize = 200_000;
 const FILE: usize = 1_000_000;
 
 fn main() -> Outcome {
+    if parts::be()? {
+        return Ok(());
+    }
     let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|a| a == "--cluster") {
+        return beside_a_cluster();
+    }
+    if let Some(at) = arguments.iter().position(|a| a == "--write") {
+        let folder = Path::new(arguments.get(at + 1).ok_or("--write needs a folder")?);
+        let files = arguments.get(at + 2).and_then(|n| n.parse().ok()).unwrap_or(1);
+        fs::create_dir_all(folder)?;
+        return (0..files)
+            .try_for_each(|n| synthetic::write(&folder.join(format!("{n:03}.parquet")), FILE, 1 + n, 20_000));
+    }
     match arguments.iter().position(|a| a == "--growth") {
         Some(at) => grow(arguments.get(at + 1).and_then(|n| n.parse().ok()).unwrap_or(10_000_000)),
         None => {
@@ -61,6 +79,41 @@ fn speed(table: &Path, processors: usize) -> Outcome {
         "rows, {processors} processor(s): {:.0} a second of processor time at best, {:.0} in the middle; {:.0} by the clock",
         rates[0].0, rates[2].0, rates[2].1
     );
+    Ok(())
+}
+
+/// Seconds that reading takes here and on a cluster of this machine, one after the other three times.
+fn beside_a_cluster() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut tables = Vec::new();
+    for seed in 0..8 {
+        let file = folder.path().join(format!("{seed:02}.parquet"));
+        synthetic::write(&file, ROWS, seed, 200)?;
+        tables.push(Table::open(&file, &[])?);
+    }
+    let processors = std::thread::available_parallelism()?.get();
+    let (_scheduler, address) = Running::scheduler(&[])?;
+    let start = |n: usize| Running::executor(&[], &folder.path().join(format!("executor-{n}")), &address);
+    let _executors = (0..processors).map(start).collect::<Outcome<Vec<_>>>()?;
+    let (words, stop) = (Heuristics::built_in()?, AtomicBool::new(false));
+    println!("{:>10} {:>10} {:>12}", "tables", "here, s", "cluster, s");
+    for round in 0..6 {
+        // One table shows what a run costs whatever its length.
+        let count = if round < 3 { 1 } else { tables.len() };
+        let mut taken = Vec::new();
+        for place in [Place::Here(processors), Place::Cluster(format!("http://{address}"))] {
+            let reader = Reader::new(&tables, &words, place, &stop)?;
+            let (clock, mut heard) = (Instant::now(), 0);
+            let told = reader.read(0..count, &mut |_| {
+                heard += 1;
+                Ok(())
+            });
+            told.map_err(|why| format!("{why:?}"))?;
+            taken.push((clock.elapsed().as_secs_f64(), heard));
+        }
+        assert!(taken[0].1 == taken[1].1, "a cluster says something else");
+        println!("{count:>10} {:>10.2} {:>12.2}", taken[0].0, taken[1].0);
+    }
     Ok(())
 }
 

@@ -1,27 +1,20 @@
 //! One scheduler and two executors, processes on this machine: they say what one process says, also where an executor is killed
 //! midway and what it has done is lost.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this test starts itself as the parts of a cluster, and waits for files of theirs"
-)]
 
+#[path = "parts/mod.rs"]
+mod parts;
 #[path = "synthetic/mod.rs"]
 mod synthetic;
 
-use commits::{
-    Place, Reader, Table,
-    cluster::{Executor, Scheduler, execute, schedule},
-};
+use commits::{Place, Reader, Table};
 use corpus::mine::{
     Heuristics,
     tables::{Failed, Found},
 };
+use parts::Running;
 use std::{
-    env, fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
+    fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::atomic::AtomicBool,
     thread,
     time::{Duration, Instant},
@@ -31,41 +24,13 @@ use synthetic::{Outcome, write};
 /// Tables of a run, and their rows: enough tasks that one is under way when an executor dies.
 const TABLES: u64 = 10;
 const ROWS: usize = 3_000;
-/// What a process of this test is to be: `scheduler`, or an executor's folder and its scheduler's address.
-const PART: &str = "RAMPART_TEST_PART";
+/// What brings this program to be a part.
+const ARGUMENTS: [&str; 3] = ["--exact", "part", "--nocapture"];
 
 /// A part of a cluster, where this program was started as one; nothing otherwise.
 #[test]
 fn part() -> Outcome {
-    let Ok(part) = env::var(PART) else { return Ok(()) };
-    let listen: SocketAddr = "127.0.0.1:0".parse()?;
-    match part.split_once(' ') {
-        None => schedule(&Scheduler { listen, lost_after: 3 }, |address| println!("listens {address}"))?,
-        Some((folder, scheduler)) => {
-            let (host, port) = scheduler.split_once(':').ok_or("an address")?;
-            let scheduler = (host.to_owned(), port.parse()?);
-            execute(&Executor { scheduler, listen, name: None, tasks: 1, folder: folder.into() })?;
-        }
-    }
-    Ok(())
-}
-
-/// A process of this test, which ends with it.
-struct Running(Child);
-
-impl Running {
-    fn start(part: &str, output: Stdio) -> Outcome<Self> {
-        let mut command = Command::new(env::current_exe()?);
-        command.args(["--exact", "part", "--nocapture"]).env(PART, part).stdin(Stdio::null()).stdout(output);
-        Ok(Self(command.spawn()?))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    parts::be().map(drop)
 }
 
 /// Whether a folder holds a file, however deep.
@@ -111,18 +76,11 @@ fn a_cluster_says_what_one_process_says_and_may_lose_an_executor() -> Outcome {
     let rows = TABLES as usize * ROWS;
     assert!(candidates > rows / 400 && here.len() > rows / 15, "{candidates} of {}", here.len());
 
-    let mut scheduler = Running::start("scheduler", Stdio::piped())?;
-    // The test around it goes on speaking: whoever stops hearing it ends it.
-    let mut output = BufReader::new(scheduler.0.stdout.take().ok_or("its output")?).lines().map_while(Result::ok);
-    let address = output.find_map(|l| Some(l.split_once("listens ")?.1.to_owned()));
-    let address = address.ok_or("no scheduler")?;
+    let (_scheduler, address) = Running::scheduler(&ARGUMENTS)?;
     let url = format!("http://{address}");
     let folders: Vec<PathBuf> = ["first", "second"].iter().map(|name| at.join(name)).collect();
-    let mut executors = Vec::new();
-    for folder in &folders {
-        fs::create_dir(folder)?;
-        executors.push(Running::start(&format!("{} {address}", folder.display()), Stdio::null())?);
-    }
+    let start = |folder: &PathBuf| Running::executor(&ARGUMENTS, folder, &address);
+    let mut executors = folders.iter().map(start).collect::<Outcome<Vec<_>>>()?;
     let cluster = || Place::Cluster(url.clone());
     assert!(told(&tables, cluster())? == here, "a cluster says something else");
     assert!(folders.iter().all(|f| holds_file(f)), "both had tasks");

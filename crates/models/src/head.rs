@@ -10,7 +10,7 @@ use crate::{
     linear::cast,
     packing::even,
 };
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Values of a logit chunk: 4 MiB in bf16 stays in the caches between the product and the fused pass over it.
@@ -84,8 +84,10 @@ pub struct HeadGradient {
 #[derive(Debug)]
 pub struct Head {
     weight: Tensor,
-    /// The weight as the tiles read it on the way forward and back, made once a step.
-    panels: [OnceCell<Panels>; 2],
+    /// The weight as the tiles read it on the way forward, made once a step; gone where no more logits are made.
+    forward: RefCell<Option<Panels>>,
+    /// And on the way back.
+    back: OnceCell<Panels>,
     bias: Option<Tensor>,
     low: Option<Low>,
     trains: bool,
@@ -123,7 +125,8 @@ impl Head {
         Self {
             low: None,
             weight: decoder.head_in_compute(),
-            panels: Default::default(),
+            forward: RefCell::default(),
+            back: OnceCell::new(),
             bias: no_grad(|| decoder.head_bias.as_ref().map(|b| cast(b, decoder.compute).detach())),
             trains: decoder.head_weight().requires_grad(),
             compute: decoder.compute,
@@ -172,7 +175,8 @@ impl Head {
         if !self.tiles(h.size()[0]) {
             return h.linear(&self.weight, self.bias.as_ref());
         }
-        let panels = self.panels[0].get_or_init(|| Panels::of_transposed(&self.weight));
+        let mut forward = self.forward.borrow_mut();
+        let panels = &*forward.get_or_insert_with(|| Panels::of_transposed(&self.weight));
         let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(b.shallow_clone()));
         product(&[(&Factor::of(h), panels)], onto, self.compute.kind)
     }
@@ -213,7 +217,7 @@ impl Head {
         if !self.tiles(d_logits.size()[0]) {
             return d_logits.matmul(&self.weight).to_kind(Kind::Float);
         }
-        let panels = self.panels[1].get_or_init(|| Panels::of(&self.weight));
+        let panels = self.back.get_or_init(|| Panels::of(&self.weight));
         product(&[(&Factor::of(d_logits), panels)], Onto::Nothing, Kind::Float)
     }
 
@@ -239,6 +243,8 @@ impl Head {
         }
         no_grad(|| {
             let chunks: Vec<Chunk> = self.chunks(labels).map(|(from, n)| self.chunk(from, n, labels, hidden)).collect();
+            // The way back packs the weight once more, in another order: two of them are a third of a gigabyte.
+            self.forward.take();
             (chunks.iter().flat_map(|chunk| self.chunk_log_probs(chunk)).collect(), Some(KeptLogits(chunks)))
         })
     }

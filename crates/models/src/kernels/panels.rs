@@ -2,13 +2,15 @@
 //!
 //! Columns are cut into panels of [`PANEL`]; inside one, two values of a column that follow each other stand together:
 //! `[panel][k / 2][column][2]`. Values of f32 are stood for by two of bf16, the nearest one and the nearest to what that
-//! leaves, so that 16 bits of the significand remain ("high" precision in PyTorch's words).
+//! leaves, so that 16 bits of the significand remain ("high" precision in PyTorch's words). Where all values are bf16 as they are,
+//! as those of most checkpoints, nothing is left and the second is not kept: products with them are two and not three.
 
 use super::{
     by_kind,
     stored::{Bf16, Rows, Stored, widest},
     threads,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{Device, Kind, Tensor};
 
 /// Columns of a panel.
@@ -21,7 +23,7 @@ const ROWS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Panels {
     high: Tensor,
-    /// What rounding to bf16 left, for f32.
+    /// What rounding to bf16 left, for f32 that is more than bf16.
     low: Option<Tensor>,
     pub(super) k: usize,
     pub(super) n: usize,
@@ -46,6 +48,11 @@ impl Panels {
     fn empty<T: Stored>(k: usize, n: usize) -> Self {
         assert!(k.is_multiple_of(2), "pairs of rows");
         Self { high: room(k * n), low: T::SPLIT.then(|| room(k * n)), k, n }
+    }
+
+    /// Without the second half where rounding left nothing.
+    fn of_what(self, left: &AtomicBool) -> Self {
+        Self { low: self.low.filter(|_| left.load(Ordering::Relaxed)), ..self }
     }
 
     pub(super) const fn shape(&self) -> Shape {
@@ -100,30 +107,33 @@ fn pairs(t: Option<&Tensor>) -> Option<Rows<'_, u32>> {
     t.map(|t| unsafe { Rows::<u32>::of_pairs(t) })
 }
 
-widest! { fn wide_interleave<T>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32]) = interleave; }
+widest! { fn wide_interleave<T>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32]) -> bool = interleave; }
 
-/// Two rows of a panel.
+/// Two rows of a panel, and whether rounding left anything of them.
 #[inline(always)]
-fn interleave<T: Stored>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32]) {
+fn interleave<T: Stored>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32]) -> bool {
     let n = high.len();
     let (even, odd) = (&even[..n], &odd[..n]);
     for (i, high) in high.iter_mut().enumerate() {
         let ((a, _), (b, _)) = (even[i].halves(), odd[i].halves());
         *high = u32::from(a) | u32::from(b) << 16;
     }
+    let mut left = 0;
     if T::SPLIT {
         let low = &mut low[..n];
         for (i, low) in low.iter_mut().enumerate() {
             let ((_, a), (_, b)) = (even[i].halves(), odd[i].halves());
             *low = u32::from(a) | u32::from(b) << 16;
+            left |= *low;
         }
     }
+    left != 0
 }
 
 #[expect(unsafe_code, reason = "every pair of rows is taken once")]
 fn by_rows<T: Stored>(t: &Tensor) -> Panels {
     let (k, n) = sides(t);
-    let packed = Panels::empty::<T>(k, n);
+    let (packed, left) = (Panels::empty::<T>(k, n), AtomicBool::new(false));
     let source = Rows::<T>::of(t, n);
     let (high, low, shape) = (pairs(Some(&packed.high)), pairs(packed.low.as_ref()), packed.shape());
     threads::each(k.div_ceil(ROWS), |chunk| {
@@ -137,18 +147,21 @@ fn by_rows<T: Stored>(t: &Tensor) -> Panels {
                 // SAFETY: this pair's rows of every panel are written here alone.
                 let high = high.as_ref().map(|rows| unsafe { rows.chunk(at, at + width) }).unwrap_or_default();
                 let low = low.as_ref().map(|rows| unsafe { rows.chunk(at, at + width) }).unwrap_or_default();
-                wide_interleave(&even[from..], &odd[from..], high, low);
+                if wide_interleave(&even[from..], &odd[from..], high, low) {
+                    left.store(true, Ordering::Relaxed);
+                }
             }
         }
     });
-    packed
+    packed.of_what(&left)
 }
 
-widest! { fn wide_turn<T>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) = turn; }
+widest! { fn wide_turn<T>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) -> bool = turn; }
 
-/// A panel out of its columns, which are the source's rows.
+/// A panel out of its columns, which are the source's rows, and whether rounding left anything of them.
 #[inline(always)]
-fn turn<T: Stored>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) {
+fn turn<T: Stored>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) -> bool {
+    let mut left = 0;
     let width = rows.len() / k;
     let mut from = 0;
     while from < k {
@@ -165,17 +178,19 @@ fn turn<T: Stored>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) {
                 high[at] = of_high;
                 if T::SPLIT {
                     low[at] = of_low;
+                    left |= of_low;
                 }
             }
         }
         from += ROWS;
     }
+    left != 0
 }
 
 #[expect(unsafe_code, reason = "every panel is taken once")]
 fn by_columns<T: Stored>(t: &Tensor) -> Panels {
     let (n, k) = sides(t);
-    let packed = Panels::empty::<T>(k, n);
+    let (packed, left) = (Panels::empty::<T>(k, n), AtomicBool::new(false));
     let source = Rows::<T>::of(t, k);
     let (high, low, shape) = (pairs(Some(&packed.high)), pairs(packed.low.as_ref()), packed.shape());
     threads::each(shape.count(), |panel| {
@@ -185,9 +200,11 @@ fn by_columns<T: Stored>(t: &Tensor) -> Panels {
         let rows: &[T] = unsafe { source.chunk(from, from + width) };
         let high = high.as_ref().map(|rows| unsafe { rows.chunk(at, at + values) }).unwrap_or_default();
         let low = low.as_ref().map(|rows| unsafe { rows.chunk(at, at + values) }).unwrap_or_default();
-        wide_turn(rows, k, high, low);
+        if wide_turn(rows, k, high, low) {
+            left.store(true, Ordering::Relaxed);
+        }
     });
-    packed
+    packed.of_what(&left)
 }
 
 fn sides(t: &Tensor) -> (usize, usize) {

@@ -268,6 +268,29 @@ mod tests {
         }
     }
 
+    /// A checkpoint of bf16 read as f32 is all in the first half, in either order; one value that is not brings the second back.
+    #[test]
+    fn weights_of_bf16_need_two_products() {
+        if !tiles_serve() {
+            return;
+        }
+        tch::manual_seed(4);
+        let (x, w) = (random(70, 96, Kind::Float), random(130, 96, Kind::BFloat16).to_kind(Kind::Float));
+        let halves = |w: &Tensor| {
+            let packed = [Panels::of_transposed(w), Panels::of(&w.tr().contiguous())];
+            let kept = packed.iter().filter(|p| p.view().panel(0).1.is_some()).count();
+            let want = x.to_kind(Kind::Double).matmul(&w.to_kind(Kind::Double).tr());
+            for panels in packed {
+                let got = product(&[(&Factor::of(&x), &panels)], Onto::Nothing, Kind::Float);
+                assert!(worst(&got, &want) < 2e-5);
+            }
+            kept
+        };
+        assert_eq!(halves(&w), 0);
+        let _ = w.get(129).get(95).fill_(0.1f64);
+        assert_eq!(halves(&w), 2);
+    }
+
     #[test]
     fn threads_change_nothing() {
         if !tiles_serve() {

@@ -1,5 +1,6 @@
 //! One scheduler and two executors, processes on this machine: they say what one process says, also where an executor is killed
 //! midway and what it has done is lost.
+#![expect(clippy::disallowed_methods, reason = "this test waits for files of other processes")]
 
 #[path = "parts/mod.rs"]
 mod parts;

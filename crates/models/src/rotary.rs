@@ -14,6 +14,11 @@ pub enum RopeScaling {
         /// The divisor.
         factor: f64,
     },
+    /// The base grows with sequences longer than the context (bloc97 2023); up to it nothing changes, and longer ones are not read.
+    Dynamic {
+        /// The context, in tokens.
+        context: f64,
+    },
     /// Low frequencies are divided, high ones stay, those between are mixed (Llama 3.1; Grattafiori et al. 2024).
     Llama3 {
         /// Divisor of low frequencies.
@@ -86,7 +91,9 @@ impl Rotary {
     /// Positions that these frequencies are for, in tokens, where they are fewer than the model's.
     pub(crate) fn reach(&self) -> Option<usize> {
         match &self.scaling {
-            Some(RopeScaling::PerPair { original, .. }) => Some(*original as usize),
+            Some(RopeScaling::Dynamic { context: reach } | RopeScaling::PerPair { original: reach, .. }) => {
+                Some(*reach as usize)
+            }
             _ => None,
         }
     }
@@ -99,6 +106,7 @@ impl Rotary {
         let scaling = match &self.scaling {
             None => Vec::new(),
             Some(RopeScaling::Linear { factor }) => vec![*factor],
+            Some(RopeScaling::Dynamic { context }) => vec![*context],
             Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original }) => {
                 vec![*factor, *low_freq_factor, *high_freq_factor, *original]
             }
@@ -113,6 +121,9 @@ impl Rotary {
                 factors.iter().copied().chain([*original, *attention]).collect()
             }
         };
+        if self.reach() == Some(0) {
+            return Err("rope_scaling.original_max_position_embeddings is below 1".into());
+        }
         for (name, value) in
             [("rope_theta", self.theta)].into_iter().chain(scaling.into_iter().map(|v| ("rope_scaling", v)))
         {
@@ -141,7 +152,7 @@ impl Rotary {
 
     fn scaled(&self, pair: i64, f: f64) -> f64 {
         match &self.scaling {
-            None => f,
+            None | Some(RopeScaling::Dynamic { .. }) => f,
             Some(RopeScaling::Linear { factor }) => f / factor,
             Some(RopeScaling::PerPair { factors, .. }) => f / factors.get(pair as usize).copied().unwrap_or(1.0),
             Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original }) => {
@@ -175,8 +186,8 @@ fn scaling(rope: &Value, dims: i64, positions: f64, original: Option<f64>) -> Re
     let number = |key: &str, default: f64| stated(key).unwrap_or(default);
     let original = stated("original_max_position_embeddings").or(original);
     Ok(match kind {
-        // The dynamic kind changes nothing within the positions that the configuration names, and no more are read.
-        "default" | "dynamic" => None,
+        "default" => None,
+        "dynamic" => Some(RopeScaling::Dynamic { context: positions }),
         "linear" => Some(RopeScaling::Linear { factor: number("factor", 1.0) }),
         "llama3" => Some(RopeScaling::Llama3 {
             factor: number("factor", 1.0),
@@ -255,10 +266,13 @@ mod tests {
             |rope: Value| Rotary::read(Some(&rope), 1e4, 4, 64.0, Some(16.0)).and_then(|r| r.check().map(|()| r));
         let long = |factors: Value| read(json!({"type": "longrope", "short_factor": factors}));
         assert_eq!(long(json!([1.0, 2.0])).map(|r| r.reach()), Ok(Some(16)));
+        assert_eq!(read(json!({"type": "dynamic", "factor": 2.0})).map(|r| r.reach()), Ok(Some(64)));
+        let tiny = json!({"type": "longrope", "short_factor": [1.0, 2.0], "original_max_position_embeddings": 0.5});
         for (made, key) in [
             (long(json!([1.0])), "short_factor holds 1 numbers, expected 2"),
             (long(json!([1.0, "x"])), "rope_scaling"),
             (long(Value::Null), "short_factor is missing"),
+            (read(tiny), "below 1"),
             (read(json!({"rope_type": "yarn", "factor": -1.0})), "rope_scaling holds -1"),
             (read(json!({"rope_type": "spiral"})), "spiral"),
         ] {

@@ -220,7 +220,7 @@ pub fn same_code(dialect: Dialect, a: &str, b: &str) -> bool {
     }
 }
 
-/// Whether two texts differ in what can be nothing but code, seen line by line: a hundredth of the work that two trees are. Wrong on
+/// Whether two texts differ in what can be nothing but code, seen line by line, which is little work beside two trees. Wrong on
 /// the side of no, wherever a comment or a docstring may begin in the middle of a line or go on in the next.
 fn plainly_different(dialect: Dialect, a: &str, b: &str) -> bool {
     let hash = matches!(dialect, Dialect::Python | Dialect::Ruby);

@@ -51,7 +51,7 @@ impl Panels {
     }
 
     /// Without the second half where rounding left nothing.
-    fn of_what(self, left: &AtomicBool) -> Self {
+    fn without_empty_half(self, left: &AtomicBool) -> Self {
         Self { low: self.low.filter(|_| left.load(Ordering::Relaxed)), ..self }
     }
 
@@ -153,7 +153,7 @@ fn by_rows<T: Stored>(t: &Tensor) -> Panels {
             }
         }
     });
-    packed.of_what(&left)
+    packed.without_empty_half(&left)
 }
 
 widest! { fn wide_turn<T>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) -> bool = turn; }
@@ -204,7 +204,7 @@ fn by_columns<T: Stored>(t: &Tensor) -> Panels {
             left.store(true, Ordering::Relaxed);
         }
     });
-    packed.of_what(&left)
+    packed.without_empty_half(&left)
 }
 
 fn sides(t: &Tensor) -> (usize, usize) {

@@ -41,7 +41,8 @@ use tokio::{
 
 /// Rows of a batch: texts of whole files are long, and several batches are under way.
 const BATCH: usize = 512;
-/// Parts that a table is divided into on a cluster, at most.
+/// Parts that the tables read at once are divided into on a cluster, about. Each is a task that the scheduler hands out, which
+/// costs more than a few thousand rows.
 const PARTS: usize = 16;
 /// Longest message between the parts of a cluster, in bytes: a batch of candidates with their texts.
 pub(crate) const MESSAGE: usize = 256 << 20;
@@ -102,7 +103,7 @@ impl<'a> Reader<'a> {
                 ["Parquet error", "Arrow error", "No such file", "does not exist"].iter().any(|t| why.contains(t));
             if remote && !ours { Failed::Lost(why) } else { Failed::Broken(why) }
         };
-        let context = self.context().map_err(failed)?;
+        let context = self.context(places.len()).map_err(failed)?;
         let plan = self.plan(&context, places).await.map_err(failed)?;
         let mut batches = self.batches(&context, plan).await.map_err(failed)?;
         while let Some(batch) = batches.recv().await {
@@ -114,7 +115,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn context(&self) -> Result<SessionContext, DataFusionError> {
+    fn context(&self, tables: usize) -> Result<SessionContext, DataFusionError> {
         let parquet = |config: SessionConfig| {
             config
                 .with_batch_size(BATCH)
@@ -127,7 +128,7 @@ impl<'a> Reader<'a> {
             ),
             Place::Cluster(url) => {
                 let config = parquet(SessionConfig::new_with_ballista())
-                    .with_target_partitions(PARTS)
+                    .with_target_partitions(PARTS.div_ceil(tables.max(1)))
                     .with_ballista_grpc_client_max_message_size(MESSAGE)
                     .with_ballista_job_name("rampart data mine");
                 let state = SessionContext::new_with_config(config).state();

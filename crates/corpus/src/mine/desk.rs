@@ -15,8 +15,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
-    path::Path,
+    fs, io,
+    path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 use writer::{Ask, Parameters, Question, Reply, Writer};
@@ -119,6 +119,22 @@ pub struct Rejected {
     pub detail: String,
 }
 
+/// Where a chunk's part is: parts are held in memory one at a time, for all of their rejects together grow with candidates.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Its file.
+    pub(super) file: PathBuf,
+    /// What the chunk holds.
+    pub(super) of: String,
+}
+
+impl Kept {
+    /// The part, if it is there.
+    pub(super) fn read(&self) -> Result<Option<Part>, Error> {
+        Part::read(&self.file, &self.of)
+    }
+}
+
 /// What a chunk of commits came to; a file each.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Part {
@@ -136,7 +152,7 @@ impl Part {
     }
 
     /// The part on disk, if it is there.
-    pub(super) fn read(file: &Path, of: &str) -> Result<Option<Self>, Error> {
+    fn read(file: &Path, of: &str) -> Result<Option<Self>, Error> {
         let failed = |why: String| Error::Part { path: file.display().to_string(), why };
         let bytes = match fs::read(file) {
             Ok(bytes) => bytes,
@@ -150,21 +166,13 @@ impl Part {
         Ok(Some(part))
     }
 
-    pub(super) fn write(self, file: &Path) -> Result<Self, Error> {
+    pub(super) fn write(self, file: &Path) -> Result<(), Error> {
         let text = serde_json::to_vec(&self).map_err(|e| Error::Config(e.to_string()))?;
-        atomic::write(file, &text)?;
-        Ok(self)
-    }
-
-    /// Counts so many commits that are not named.
-    pub(super) fn count(&mut self, reason: Reject, n: usize) {
-        if n > 0 {
-            *self.counts.entry(reason).or_default() += n;
-        }
+        Ok(atomic::write(file, &text)?)
     }
 
     pub(super) fn reject(&mut self, repository: &str, commit: &str, subject: &str, reason: Reject, detail: String) {
-        self.count(reason, 1);
+        *self.counts.entry(reason).or_default() += 1;
         if reason != Reject::NoKeyword {
             self.rejects.push(Rejected {
                 format: FORMAT,
@@ -245,40 +253,52 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// All parts together: repetitions out, instructions asked for, files written.
-    pub(super) fn finish(&mut self, repositories: Vec<Repository>, parts: Vec<Part>) -> Result<Report, Error> {
-        let (mut counts, mut rejects, mut pairs): (BTreeMap<Reject, usize>, Vec<Rejected>, Vec<Pair>) =
-            Default::default();
+    /// All parts together: repetitions out, instructions asked for, files written. `counts` has the commits that no part names.
+    pub(super) fn finish(
+        &mut self,
+        repositories: Vec<Repository>,
+        mut counts: BTreeMap<Reject, usize>,
+        parts: &[Kept],
+    ) -> Result<Report, Error> {
+        let mut pairs: Vec<Pair> = Vec::new();
         let mut seen: HashSet<[String; 2]> = HashSet::new();
-        for part in parts {
-            part.counts.iter().for_each(|(reason, n)| *counts.entry(*reason).or_default() += n);
-            rejects.extend(part.rejects);
-            let mut commits: BTreeMap<String, (Pair, bool)> = BTreeMap::new();
-            for pair in part.pairs {
-                let fresh = seen.insert([pair.insecure.clone(), pair.secure.clone()]);
-                let commit = pair.origin.extra.get("commit").cloned().unwrap_or_default();
-                commits.entry(commit).or_insert_with(|| (pair.clone(), false)).1 |= fresh;
-                if fresh {
-                    pairs.push(pair);
+        atomic::write_with(&self.out.join("rejects.jsonl"), |file| {
+            for kept in parts {
+                let part = kept.read().map_err(io::Error::other)?;
+                let part = part.ok_or_else(|| io::Error::other(format!("{} is gone", kept.file.display())))?;
+                part.counts.iter().for_each(|(reason, n)| *counts.entry(*reason).or_default() += n);
+                let mut rejects = part.rejects;
+                let mut commits: BTreeMap<String, (Pair, bool)> = BTreeMap::new();
+                for pair in part.pairs {
+                    let fresh = seen.insert([pair.insecure.clone(), pair.secure.clone()]);
+                    let commit = pair.origin.extra.get("commit").cloned().unwrap_or_default();
+                    commits.entry(commit).or_insert_with(|| (pair.clone(), false)).1 |= fresh;
+                    if fresh {
+                        pairs.push(pair);
+                    }
+                }
+                // A commit is a repetition where all of its pairs are.
+                for (commit, (pair, _)) in commits.into_iter().filter(|(_, (_, fresh))| !fresh) {
+                    *counts.entry(Reject::Duplicate).or_default() += 1;
+                    rejects.push(Rejected {
+                        format: FORMAT,
+                        repository: pair.origin.source,
+                        commit,
+                        subject: pair.origin.extra.get("subject").cloned().unwrap_or_default(),
+                        reason: Reject::Duplicate,
+                        detail: String::new(),
+                    });
+                }
+                for reject in &rejects {
+                    serde_json::to_writer(&mut *file, reject)?;
+                    file.write_all(b"\n")?;
                 }
             }
-            // A commit is a repetition where all of its pairs are.
-            for (commit, (pair, _)) in commits.into_iter().filter(|(_, (_, fresh))| !fresh) {
-                *counts.entry(Reject::Duplicate).or_default() += 1;
-                rejects.push(Rejected {
-                    format: FORMAT,
-                    repository: pair.origin.source,
-                    commit,
-                    subject: pair.origin.extra.get("subject").cloned().unwrap_or_default(),
-                    reason: Reject::Duplicate,
-                    detail: String::new(),
-                });
-            }
-        }
+            Ok(())
+        })?;
         if let Some(author) = self.author {
             self.instruct(author, &mut pairs)?;
         }
-        jsonl::write(&self.out.join("rejects.jsonl"), &rejects)?;
         jsonl::write(&self.out.join("rows.jsonl"), &pairs)?;
         let report = Report::of(repositories, counts, &pairs);
         atomic::write_with(&self.out.join("report.json"), |file| {

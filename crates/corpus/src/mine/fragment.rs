@@ -18,12 +18,12 @@ pub fn pieces(file: &Changed, hunks: &[Hunk]) -> Vec<Changed> {
     let of = |[before, after]: [String; 2]| Changed { before, after, ..file.clone() };
     let whole = [file.before.clone(), file.after.clone()];
     let sound = parse(file.dialect, &whole);
-    if sound && !languages::functions(file.dialect, &file.before).is_empty() {
+    if sound && languages::has_function(file.dialect, &file.before) {
         return vec![of(whole)];
     }
     let framed: Vec<[String; 2]> = together(hunks).iter().filter_map(|h| frame(file.dialect, h)).collect();
     let joined = [0, 1].map(|side| framed.iter().map(|f| f[side].as_str()).collect::<String>());
-    let has_function = |sides: &[String; 2]| !languages::functions(file.dialect, &sides[0]).is_empty();
+    let has_function = |sides: &[String; 2]| languages::has_function(file.dialect, &sides[0]);
     if framed.len() > 1 && has_function(&joined) && parse(file.dialect, &joined) {
         return vec![of(joined)];
     }

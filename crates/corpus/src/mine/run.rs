@@ -2,7 +2,7 @@
 
 use super::{
     Report,
-    desk::{CHUNK, Desk, Error, Part},
+    desk::{CHUNK, Desk, Error, Kept, Part},
     history::History,
     report::Repository,
     screen::screen,
@@ -11,7 +11,7 @@ use crate::split::mix;
 use gix::ObjectId;
 use rayon::prelude::*;
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
     sync::atomic::Ordering,
 };
@@ -61,18 +61,19 @@ pub fn run(run: &mut Run) -> Result<Report, Error> {
     for (folder, history, ids) in &work {
         for (number, chunk) in ids.chunks(CHUNK).enumerate() {
             (run.desk.progress)("commits", done, all);
-            let file = folder.join(format!("{number:06}.json"));
-            let part = match Part::read(&file, &chunk_name(chunk))? {
-                Some(part) => part,
-                None if run.desk.stop.load(Ordering::Relaxed) => return Err(Error::Stopped { done, all }),
-                None => mine(&run.desk, history, chunk)?.write(&file)?,
-            };
-            parts.push(part);
+            let kept = Kept { file: folder.join(format!("{number:06}.json")), of: chunk_name(chunk) };
+            if kept.read()?.is_none() {
+                if run.desk.stop.load(Ordering::Relaxed) {
+                    return Err(Error::Stopped { done, all });
+                }
+                mine(&run.desk, history, chunk)?.write(&kept.file)?;
+            }
+            parts.push(kept);
             done += chunk.len();
         }
     }
     (run.desk.progress)("commits", done, all);
-    run.desk.finish(repositories, parts)
+    run.desk.finish(repositories, BTreeMap::new(), &parts)
 }
 
 /// The name of a repository's folder of parts.

@@ -1,12 +1,13 @@
 //! Mining of tables: who reads them tells which rows may be a fix; they are settled as candidates of repositories are.
 //!
 //! Rows come in any order, from several processes or machines. They are sorted before anything is made of them, so that the files
-//! are the same whoever read the tables and however often a reader died. Memory grows with candidates, not with rows: those that
-//! the screen refuses are counted, and only the judge's refusals are named.
+//! are the same whoever read the tables and however often a reader died. Rows that the screen refuses are counted, and only the
+//! judge's refusals are named; what is held of a candidate while its tables are read is five words. So memory grows with
+//! neither rows nor tables, but with pairs.
 
 use super::{
     Reject, Report,
-    desk::{CHUNK, Desk, Error, Part},
+    desk::{CHUNK, Desk, Error, Kept, Part},
     licence::canonical,
     report::Repository,
     row::Outcome,
@@ -16,7 +17,7 @@ use crate::split::mix;
 use lexicon::{FORMAT, atomic};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     ops::Range,
@@ -24,8 +25,10 @@ use std::{
     sync::atomic::Ordering,
 };
 
-/// Tables that are read together: enough to keep a cluster busy, few enough to be read again after a kill.
+/// Tables that are read together at most: enough to keep a cluster busy, few enough to be read again after a kill.
 pub const TOGETHER: usize = 16;
+/// Rows that are read together, where one table does not have more.
+const ROWS: usize = 4_000_000;
 /// Times that tables are read before it is given up.
 const ATTEMPTS: usize = 3;
 /// Longest name, id or licence of a row that is kept, in characters.
@@ -90,11 +93,11 @@ pub fn run(tables: &[Table], screen: &mut Screen, mut desk: Desk) -> Result<Repo
     desk.mark(&serde_json::json!(told))?;
     let folder = desk.out.join("screened");
     fs::create_dir_all(&folder).map_err(|why| part_error(&folder, &why))?;
-    let (mut parts, mut batches) = (Vec::new(), Vec::new());
+    let (mut counts, mut batches): (BTreeMap<Reject, usize>, Vec<_>) = Default::default();
     let (all, mut done) = (tables.iter().map(|t| t.rows).sum::<usize>(), 0);
-    for (number, group) in tables.chunks(TOGETHER).enumerate() {
+    for (number, places) in groups(tables).into_iter().enumerate() {
         (desk.progress)("rows", done, all);
-        let places = number * TOGETHER..number * TOGETHER + group.len();
+        let group = &tables[places.clone()];
         let of = format!("{:016x}", mix(&[&told[places.clone()].join("\n")]));
         let files = [folder.join(format!("{number:06}.json")), folder.join(format!("{number:06}.jsonl"))];
         let batch = match read_batch(&files[0], &of)? {
@@ -103,12 +106,11 @@ pub fn run(tables: &[Table], screen: &mut Screen, mut desk: Desk) -> Result<Repo
             _ => screened(&mut desk, screen, places, group, &of, [&files[0], &files[1]], (done, all))?,
         };
         done += group.iter().map(|t| t.rows).sum::<usize>();
-        let mut part = Part::of(String::new());
-        batch.counts.iter().for_each(|(reason, n)| part.count(*reason, *n));
-        parts.push(part);
+        batch.counts.iter().for_each(|(reason, n)| *counts.entry(*reason).or_default() += n);
         batches.push((files[1].clone(), batch.candidates));
     }
     let (all, mut done) = (batches.iter().map(|(_, n)| n).sum(), 0);
+    let mut parts = Vec::new();
     for (number, (file, _)) in batches.iter().enumerate() {
         let mut lines = BufReader::new(File::open(file).map_err(|why| part_error(file, &why))?).lines();
         for chunk in 0.. {
@@ -119,26 +121,53 @@ pub fn run(tables: &[Table], screen: &mut Screen, mut desk: Desk) -> Result<Repo
             }
             (desk.progress)("candidates", done, all);
             let of = format!("{:016x} {}", mix(&taken.iter().map(String::as_str).collect::<Vec<_>>()), taken.len());
-            let path = desk.out.join("parts").join("tables").join(format!("{number:06}-{chunk:06}.json"));
-            let part = match Part::read(&path, &of)? {
-                Some(part) => part,
-                None if desk.stop.load(Ordering::Relaxed) => return Err(Error::Stopped { done, all }),
-                None => {
-                    let found: Result<Vec<Found>, _> = taken.iter().map(|l| serde_json::from_str(l)).collect();
-                    let found = found.map_err(|why| part_error(file, &why))?;
-                    let mut part = Part::of(of);
-                    let candidates: Vec<Candidate> = found.into_iter().map(|f| candidate(f, tables)).collect();
-                    desk.settle(&candidates, None, &mut part)?;
-                    part.write(&path)?
+            let file = desk.out.join("parts").join("tables").join(format!("{number:06}-{chunk:06}.json"));
+            let kept = Kept { file, of };
+            if kept.read()?.is_none() {
+                if desk.stop.load(Ordering::Relaxed) {
+                    return Err(Error::Stopped { done, all });
                 }
-            };
-            parts.push(part);
+                let found: Result<Vec<Found>, _> = taken.iter().map(|l| serde_json::from_str(l)).collect();
+                let found = found.map_err(|why| part_error(&kept.file, &why))?;
+                let mut part = Part::of(kept.of.clone());
+                let candidates: Vec<Candidate> = found.into_iter().map(|f| candidate(f, tables)).collect();
+                desk.settle(&candidates, None, &mut part)?;
+                part.write(&kept.file)?;
+            }
+            parts.push(kept);
             done += taken.len();
         }
     }
     (desk.progress)("candidates", done, all);
     let repository = |t: &Table| Repository { name: t.name.clone(), tip: t.print.clone(), commits: t.rows, missing: 0 };
-    desk.finish(tables.iter().map(repository).collect(), parts)
+    desk.finish(tables.iter().map(repository).collect(), counts, &parts)
+}
+
+/// Places of tables that are read together: [`TOGETHER`] at most, and [`ROWS`] unless one alone has more.
+fn groups(tables: &[Table]) -> Vec<Range<usize>> {
+    let (mut out, mut from, mut rows): (Vec<Range<usize>>, _, usize) = (Vec::new(), 0, 0);
+    for (place, table) in tables.iter().enumerate() {
+        if place > from && (place - from == TOGETHER || rows + table.rows > ROWS) {
+            out.push(from..place);
+            (from, rows) = (place, 0);
+        }
+        rows += table.rows;
+    }
+    out.extend((from < tables.len()).then_some(from..tables.len()));
+    out
+}
+
+/// What a candidate is sorted by, and where its line is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Its repository, in the order of their names once all are known.
+    repository: u32,
+    /// How its commit begins.
+    commit: [u8; 8],
+    /// Of all that is told of it.
+    hash: u64,
+    at: u64,
+    size: u32,
 }
 
 fn part_error(file: &Path, why: &dyn std::fmt::Display) -> Error {
@@ -170,12 +199,11 @@ fn screened(
     let rows: usize = group.iter().map(|t| t.rows).sum();
     let progress = &mut *desk.progress;
     let mut attempt = 1;
-    let (mut spooled, mut counts, heard, mut places_of) = loop {
+    let (mut spooled, mut counts, heard, places_of) = loop {
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&spool).map_err(failed)?;
         let mut to = BufWriter::new(file);
         let (mut counts, mut heard, mut at): (BTreeMap<Reject, usize>, usize, u64) = Default::default();
-        // Where each candidate's line is, behind what it is sorted by.
-        let mut places_of: Vec<(String, String, u64, u64, usize)> = Vec::new();
+        let (mut places_of, mut names): (Vec<Place>, HashMap<String, u32>) = Default::default();
         let outcome = screen(places.clone(), &mut |mut found: Found| {
             heard += 1;
             if heard.is_multiple_of(1_000) {
@@ -192,23 +220,35 @@ fn screened(
             let hash = mix(&[&String::from_utf8_lossy(&line)]);
             line.push(b'\n');
             to.write_all(&line)?;
-            places_of.push((found.repository, found.commit, hash, at, line.len()));
+            let number = |n: usize| u32::try_from(n).map_err(io::Error::other);
+            let next = number(names.len())?;
+            let repository = *names.entry(found.repository).or_insert(next);
+            let mut commit = [0; 8];
+            commit.iter_mut().zip(found.commit.bytes()).for_each(|(to, byte)| *to = byte);
+            places_of.push(Place { repository, commit, hash, at, size: number(line.len())? });
             at += line.len() as u64;
             Ok(())
         });
         match outcome {
-            Ok(()) => break (to.into_inner().map_err(|e| failed(e.into_error()))?, counts, heard, places_of),
+            Ok(()) => {
+                let mut sorted: Vec<(String, u32)> = names.into_iter().collect();
+                sorted.sort();
+                let mut order = vec![0; sorted.len()];
+                (0..).zip(&sorted).for_each(|(rank, (_, first))| order[*first as usize] = rank);
+                places_of.iter_mut().for_each(|place| place.repository = order[place.repository as usize]);
+                places_of.sort_unstable();
+                break (to.into_inner().map_err(|e| failed(e.into_error()))?, counts, heard, places_of);
+            }
             Err(Failed::Lost(_)) if attempt < ATTEMPTS && !desk.stop.load(Ordering::Relaxed) => attempt += 1,
             Err(Failed::Lost(why)) => return Err(Error::Screen(format!("{why}; {attempt} attempts"))),
             Err(Failed::Broken(why)) => return Err(Error::Screen(why)),
         }
     };
-    places_of.sort();
     atomic::write_with(files[1], |to| {
         let mut line = Vec::new();
-        for (.., at, size) in &places_of {
-            spooled.seek(SeekFrom::Start(*at))?;
-            line.resize(*size, 0);
+        for place in &places_of {
+            spooled.seek(SeekFrom::Start(place.at))?;
+            line.resize(place.size as usize, 0);
             spooled.read_exact(&mut line)?;
             to.write_all(&line)?;
         }
@@ -253,5 +293,25 @@ fn candidate(found: Found, tables: &[Table]) -> Candidate {
         terms: Terms::Told(canonical(&licence)),
         notes,
         sifted: outcome.sifted(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_read_together_up_to_a_number_and_rows() {
+        let check = |rows: &[usize], ends: &[usize]| {
+            let table = |&rows| Table { name: String::new(), print: String::new(), rows };
+            let found = groups(&rows.iter().map(table).collect::<Vec<_>>());
+            assert_eq!(found.iter().map(|g| g.end).collect::<Vec<_>>(), ends, "{rows:?}");
+            assert!(found.iter().zip([0].iter().chain(ends)).all(|(g, from)| g.start == *from), "none is left out");
+        };
+        check(&[], &[]);
+        check(&[0], &[1]);
+        check(&[1; 2 * TOGETHER + 1], &[TOGETHER, 2 * TOGETHER, 2 * TOGETHER + 1]);
+        check(&[ROWS, 1, ROWS - 1, 1], &[1, 3, 4]);
+        check(&[3 * ROWS, 3 * ROWS], &[1, 2]);
     }
 }

@@ -7,8 +7,10 @@ use super::{
     DEPTH, Dialect,
     roles::{self, Role},
 };
+use crate::python;
 use ast_grep_core::tree_sitter::StrDoc;
 use lexicon::Span;
+use ruff_python_ast::token::TokenKind;
 use tree_sitter::Node;
 
 /// A named function of a file.
@@ -69,6 +71,24 @@ pub fn functions(dialect: Dialect, source: &str) -> Vec<Function> {
             }
         }
     }
+}
+
+/// Whether [`functions`] would find any, without a tree where that is plain.
+#[must_use]
+pub fn has_function(dialect: Dialect, source: &str) -> bool {
+    if dialect == Dialect::Python
+        && let Ok(parsed) = python::parse(source)
+    {
+        let any = |kind| parsed.tokens().iter().any(|t| t.kind() == kind);
+        if any(TokenKind::Def) {
+            return true;
+        }
+        // A function without a name may take that of a key.
+        if !any(TokenKind::Lambda) {
+            return false;
+        }
+    }
+    !functions(dialect, source).is_empty()
 }
 
 /// The name of a class, module, type or function that encloses others.
@@ -322,6 +342,7 @@ mod tests {
         let found = functions(dialect, source);
         let told: Vec<_> = found.iter().map(|f| (f.name.as_str(), f.signature.as_str(), f.doc.as_str())).collect();
         assert_eq!(told, expect, "{source}");
+        assert_eq!(has_function(dialect, source), !expect.is_empty(), "{source}");
     }
 
     #[test]
@@ -369,6 +390,16 @@ mod tests {
             "export const f = (x: string): string => { return x; };\n",
             &[("f", "export const f = (x: string): string =>", "")],
         );
+    }
+
+    #[test]
+    fn functions_or_none() {
+        for none in ["x = 1  # def f():\n", "x = '''\ndef f(): pass\n'''\n", "f(lambda a: a)\n", "", ")("] {
+            check(Dialect::Python, none, &[]);
+        }
+        check(Dialect::Python, "x = {'a': lambda b: b}\n", &[("'a'", "lambda b", "")]);
+        check(Dialect::Python, "def f(): pass\n)(\n", &[("f", "def f()", "")]);
+        check(Dialect::C, "int a;\n", &[]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod rules;
 mod tests;
 
 pub use dialect::Dialect;
-pub use functions::{Function, functions, same_code};
+pub use functions::{Function, functions, has_function, same_code};
 pub use leaves::{Leaf, Leaves, leaves};
 pub use rules::{Described, RuleError, Rules, described, own};
 

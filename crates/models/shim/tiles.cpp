@@ -1,17 +1,34 @@
-// Small products on the processor's bf16 matrix tiles (AMX), through the kernels that libtorch generates for its own
-// attention (oneDNN's brgemm). What calls them cuts and orders the work; see src/kernels/tiles.rs.
+// Small products through the kernels that libtorch generates for its own attention (oneDNN's brgemm): bf16 on the processor's
+// matrix tiles (AMX) or dot products (AVX-512), and f32. What calls them cuts and orders the work; see src/kernels/tiles.rs.
 #include <ATen/native/CPUBlas.h>
 
 #include <cstdint>
 
 extern "C" {
 
-// Whether this processor has such tiles and libtorch uses them: a first product is tried, for it may refuse late.
-int rampart_tiles_serve() noexcept {
+// Whether this processor has matrix tiles for bf16 and libtorch uses them.
+int rampart_tiles_there() noexcept {
   try {
-    if (!at::native::cpublas::could_pack(at::kBFloat16)) {
-      return 0;
-    }
+    return at::native::cpublas::could_pack(at::kBFloat16);
+  } catch (...) {
+    return 0;
+  }
+}
+
+// Whether libtorch makes such products of f32: a first one is tried, for it may refuse late.
+int rampart_tiles_serve_whole() noexcept {
+  try {
+    float a[4] = {1, 1, 1, 1}, b[4] = {1, 1, 1, 1}, c[4] = {0, 0, 0, 0};
+    at::native::cpublas::brgemm(2, 2, 2, 2, 2, 2, false, a, b, c, false);
+    return c[0] == 2.0f && c[3] == 2.0f;
+  } catch (...) {
+    return 0;
+  }
+}
+
+// The same of bf16.
+int rampart_tiles_serve_pairs() noexcept {
+  try {
     const c10::BFloat16 one(1.0f);
     c10::BFloat16 a[4] = {one, one, one, one}, b[4] = {one, one, one, one};
     float c[4] = {0, 0, 0, 0};
@@ -30,6 +47,17 @@ int rampart_tiles_product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t 
   try {
     at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, add != 0, reinterpret_cast<const c10::BFloat16*>(a),
                                 reinterpret_cast<const c10::BFloat16*>(b), c, true);
+    return 1;
+  } catch (...) {
+    return 0;
+  }
+}
+
+// The same of f32, where `b` is [k, n] with rows `ldb` apart.
+int rampart_tiles_whole_product(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc, int add,
+                                const float* a, const float* b, float* c) noexcept {
+  try {
+    at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, add != 0, a, b, c, false);
     return 1;
   } catch (...) {
     return 0;

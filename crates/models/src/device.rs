@@ -1,6 +1,9 @@
 //! Where tensors live and in which precision products run.
 
-use crate::{Error, Result, kernels};
+use crate::{
+    Error, Result,
+    kernels::{self, Form},
+};
 use tch::{Cuda, Device, Kind};
 
 /// What `device.kind` asks for.
@@ -45,8 +48,8 @@ pub struct Compute {
 /// How exact products of f32 are, in the words of PyTorch's `set_float32_matmul_precision`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Products {
-    /// A value is the sum of two bf16: 16 bits of the significand remain, and the processor's bf16 tiles multiply them, where
-    /// it has such; else as [`Self::Highest`].
+    /// A value is the sum of two bf16: 16 bits of the significand remain, and the processor's bf16 tiles (AMX) multiply them,
+    /// where it has such; else as [`Self::Highest`].
     #[default]
     High,
     /// All 24 bits.
@@ -87,16 +90,23 @@ impl Compute {
         Self { products, ..self }
     }
 
-    /// Whether the processor's bf16 tiles make the products of matrices of this many rows with weights of these sides.
+    /// What [`kernels::product`] multiplies.
+    pub(crate) fn form(self) -> Form {
+        let halves = self.products == Products::High && kernels::matrix_tiles();
+        if self.kind == Kind::BFloat16 || halves { Form::Pairs } else { Form::Whole }
+    }
+
+    /// Whether [`kernels::product`] makes the products of matrices of this many rows with weights of these sides.
     ///
     /// A product pays for the packing of its weight, which few rows do not bring in again (measured: 128 of 768 x 768 do),
-    /// and tiles read values in pairs.
+    /// and bf16 is read in pairs. f32 as it is gains enough for smaller sides too.
     pub(crate) fn tiles(self, rows: i64, sides: &[i64]) -> bool {
-        self.device == Device::Cpu
-            && (self.kind == Kind::BFloat16 || self.products == Products::High)
-            && rows >= 128
-            && sides.iter().all(|side| *side >= 512 && side % 2 == 0)
-            && kernels::tiles_serve()
+        let form = self.form();
+        let suits = |side: &i64| match form {
+            Form::Pairs => *side >= 512 && side % 2 == 0,
+            Form::Whole => *side >= 128,
+        };
+        self.device == Device::Cpu && rows >= 128 && sides.iter().all(suits) && kernels::multiplies(form)
     }
 
     /// The same on the device of this number, where there are several: each process of a machine takes its own.

@@ -243,7 +243,7 @@ fn assemble(
                 let wanted = Wanted { name: &format!("{name}.bias"), shape: &shape[..1], into_residual: false };
                 source(wanted).map(|t| place(moved(&t, &layout), compute.kind))
             });
-            projections.push((p, Linear { weight, bias: bias.transpose()?, adapter: None }));
+            projections.push((p, Linear::new(weight, bias.transpose()?)));
         }
         let mut take = |name: &str, shape: &[i64]| source(Wanted { name, shape, into_residual: false });
         let input_norm = norm(Slot::InputNorm(layer), h, &mut take)?;

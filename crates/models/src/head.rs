@@ -7,7 +7,7 @@
 use crate::{
     Compute, Decoder,
     kernels::{self, Factor, Onto, Panels, product},
-    linear::cast,
+    linear::{cast, weight_gradient},
     packing::even,
 };
 use std::cell::{OnceCell, RefCell};
@@ -176,9 +176,9 @@ impl Head {
             return h.linear(&self.weight, self.bias.as_ref());
         }
         let mut forward = self.forward.borrow_mut();
-        let panels = &*forward.get_or_insert_with(|| Panels::of_transposed(&self.weight));
+        let panels = &*forward.get_or_insert_with(|| Panels::of_transposed(&self.weight, self.compute.form()));
         let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(b.shallow_clone()));
-        product(&[(&Factor::of(h), panels)], onto, self.compute.kind)
+        product(&[(&Factor::of(h, self.compute.form()), panels)], onto, self.compute.kind)
     }
 
     /// Gradients that nothing has been added to yet.
@@ -205,7 +205,7 @@ impl Head {
         }
         let _ = to.hidden.index_add_(0, rows, &d_h);
         if let Some(d_weight) = &mut to.weight {
-            let _ = d_weight.g_add_(&d_logits.tr().matmul(h));
+            let _ = weight_gradient(d_logits, h, Some(d_weight.shallow_clone()), self.compute);
         }
         if let Some(d_bias) = &mut to.bias {
             let _ = d_bias.g_add_(&d_logits.sum_dim_intlist(&[0i64][..], false, Kind::Float));
@@ -217,8 +217,8 @@ impl Head {
         if !self.tiles(d_logits.size()[0]) {
             return d_logits.matmul(&self.weight).to_kind(Kind::Float);
         }
-        let panels = self.back.get_or_init(|| Panels::of(&self.weight));
-        product(&[(&Factor::of(d_logits), panels)], Onto::Nothing, Kind::Float)
+        let panels = self.back.get_or_init(|| Panels::of(&self.weight, self.compute.form()));
+        product(&[(&Factor::of(d_logits, self.compute.form()), panels)], Onto::Nothing, Kind::Float)
     }
 
     fn on_device(&self, tokens: &[i64]) -> Tensor {

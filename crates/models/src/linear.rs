@@ -2,7 +2,7 @@
 
 use crate::{
     Compute, Products,
-    kernels::{Factor, Onto, Panels, Term, product},
+    kernels::{Factor, Form, Onto, Panels, Term, product},
     nf4::Nf4,
 };
 use std::cell::OnceCell;
@@ -82,7 +82,12 @@ pub(crate) struct Linear {
     pub(crate) bias: Option<Tensor>,
     /// Adapter, if this projection is a target.
     pub(crate) adapter: Option<LowRank>,
+    /// A small weight that does not train as products read it: sampling multiplies it with few rows, many times.
+    packed: OnceCell<Panels>,
 }
+
+/// Values of a weight that is kept in a second order at most: 8 MiB of f32.
+const SMALL: usize = 2 << 20;
 
 /// What a forward pass does besides computing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,8 +124,8 @@ impl<'a> Input<'a> {
         Self { x, factor: OnceCell::new() }
     }
 
-    fn factor(&self) -> &Factor {
-        self.factor.get_or_init(|| Factor::of(self.x))
+    fn factor(&self, compute: Compute) -> &Factor {
+        self.factor.get_or_init(|| Factor::of(self.x, compute.form()))
     }
 }
 
@@ -152,6 +157,19 @@ impl LowRank {
 }
 
 impl Linear {
+    pub(crate) fn new(weight: Weight, bias: Option<Tensor>) -> Self {
+        Self { weight, bias, adapter: None, packed: OnceCell::new() }
+    }
+
+    /// The weight as products read it, where keeping it so pays for any number of rows.
+    fn kept_panels(&self, compute: Compute, pass: Pass) -> Option<&Panels> {
+        let weight = self.weight.dense().filter(|w| !w.requires_grad() && w.numel() <= SMALL)?;
+        let whole = !pass.training && compute.form() == Form::Whole;
+        // Enough rows for the rule about sides alone.
+        let suits = whole && compute.tiles(i64::MAX, &weight.size());
+        suits.then(|| self.packed.get_or_init(|| Panels::of_transposed(&cast(weight, compute), Form::Whole)))
+    }
+
     /// Whether the tiles make this projection's products over so many rows.
     fn tiles(&self, rows: i64, compute: Compute) -> bool {
         let even = self.adapter.as_ref().is_none_or(|lora| lora.a.size()[0] % 2 == 0);
@@ -164,8 +182,9 @@ impl Linear {
         let lora = self.adapter.as_ref().filter(|_| pass.adapters);
         let dropped =
             lora.filter(|lora| pass.training && lora.dropout > 0.0).map(|lora| x.native_dropout(lora.dropout, true));
-        if self.tiles(x.size()[0], compute) {
-            return self.forward_on_tiles(input, lora, dropped, compute);
+        let packed = self.kept_panels(compute, pass);
+        if packed.is_some() || self.tiles(x.size()[0], compute) {
+            return self.forward_on_tiles(input, lora, (dropped, packed), compute);
         }
         let bias = self.bias.as_ref().map(|b| cast(b, compute));
         let mut y = x.linear(&self.weight.get(compute), bias.as_ref());
@@ -183,20 +202,27 @@ impl Linear {
         &self,
         input: &Input,
         lora: Option<&LowRank>,
-        dropped: Option<(Tensor, Tensor)>,
+        (dropped, packed): (Option<(Tensor, Tensor)>, Option<&Panels>),
         compute: Compute,
     ) -> (Tensor, Option<Kept>) {
-        let kind = compute.kind;
-        let weight = Panels::of_transposed(&self.weight.get(compute));
-        let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(cast(b, compute)));
-        let Some(lora) = lora else { return (product(&[(input.factor(), &weight)], onto, kind), None) };
-        let a = Panels::of_transposed(&lora.scaled(&lora.a, compute));
-        let low = match &dropped {
-            None => product(&[(input.factor(), &a)], Onto::Nothing, kind),
-            Some((x, _)) => product(&[(&Factor::of(x), &a)], Onto::Nothing, kind),
+        let (kind, form) = (compute.kind, compute.form());
+        let made;
+        let weight = match packed {
+            Some(packed) => packed,
+            None => {
+                made = Panels::of_transposed(&self.weight.get(compute), form);
+                &made
+            }
         };
-        let b = Panels::of_transposed(&cast(&lora.b, compute));
-        let y = product(&[(input.factor(), &weight), (&Factor::of(&low), &b)], onto, kind);
+        let onto = self.bias.as_ref().map_or(Onto::Nothing, |b| Onto::Row(cast(b, compute)));
+        let Some(lora) = lora else { return (product(&[(input.factor(compute), weight)], onto, kind), None) };
+        let a = Panels::of_transposed(&lora.scaled(&lora.a, compute), form);
+        let low = match &dropped {
+            None => product(&[(input.factor(compute), &a)], Onto::Nothing, kind),
+            Some((x, _)) => product(&[(&Factor::of(x, form), &a)], Onto::Nothing, kind),
+        };
+        let b = Panels::of_transposed(&cast(&lora.b, compute), form);
+        let y = product(&[(input.factor(compute), weight), (&Factor::of(&low, form), &b)], onto, kind);
         (y, Some(Kept { low, dropped }))
     }
 
@@ -217,17 +243,18 @@ impl Linear {
     }
 
     fn input_gradient_on_tiles(ways: &[Back], into: Option<Tensor>, compute: Compute) -> (Tensor, Vec<LowGradient>) {
+        let form = compute.form();
         let mut lows = Vec::with_capacity(ways.len());
         let mut sides = Vec::with_capacity(2 * ways.len());
         for way in ways {
-            let d_y = Factor::of(way.d_y);
+            let d_y = Factor::of(way.d_y, form);
             let low = way.linear.adapter.as_ref().filter(|_| way.kept.is_some()).map(|lora| {
-                let b = Panels::of(&lora.scaled(&lora.b, compute));
+                let b = Panels::of(&lora.scaled(&lora.b, compute), form);
                 let d_low = product(&[(&d_y, &b)], Onto::Nothing, compute.kind);
-                let side = (Factor::of(&d_low), Panels::of(&cast(&lora.a, compute)));
+                let side = (Factor::of(&d_low, form), Panels::of(&cast(&lora.a, compute), form));
                 (d_low, side)
             });
-            sides.push((d_y, Panels::of(&way.linear.weight.get(compute))));
+            sides.push((d_y, Panels::of(&way.linear.weight.get(compute), form)));
             lows.push(low.map(|(d_low, side)| {
                 sides.push(side);
                 d_low
@@ -276,7 +303,12 @@ impl Linear {
     pub(crate) fn learn(way: Back, x: &Tensor, d_low: LowGradient, compute: Compute) {
         let Back { linear, kept, d_y } = way;
         if let Some(weight) = linear.weight.dense().filter(|w| w.requires_grad()) {
-            accumulate(weight, &d_y.tr().matmul(x));
+            let there = Some(weight.grad()).filter(Tensor::defined);
+            if there.is_some() {
+                let _ = weight_gradient(d_y, x, there, compute);
+            } else {
+                accumulate(weight, &weight_gradient(d_y, x, None, compute));
+            }
         }
         if let Some(bias) = linear.bias.as_ref().filter(|b| b.requires_grad()) {
             accumulate(bias, &d_y.sum_dim_intlist(&[0i64][..], false, Kind::Float));
@@ -303,6 +335,7 @@ impl Linear {
     /// Adds the adapter into the weight, in f32, and drops it.
     pub(crate) fn merge(&mut self) {
         if let Some(lora) = self.adapter.take() {
+            self.packed.take();
             let update = lora.update();
             let merged = |t: &Tensor| t.to_kind(Kind::Float) + &update;
             self.weight = match &self.weight {
@@ -317,6 +350,18 @@ impl Linear {
     }
 }
 
+/// `d^T x`, `[out, in]`: the gradient of a weight, added in place to one that is there.
+pub(crate) fn weight_gradient(d: &Tensor, x: &Tensor, there: Option<Tensor>, compute: Compute) -> Tensor {
+    let form = compute.form();
+    // Pairs out of a transpose were not measured.
+    if form == Form::Whole && compute.tiles(d.size()[1], &x.size()[1..]) {
+        let onto = there.map_or(Onto::Nothing, Onto::Matrix);
+        return product(&[(&Factor::of_transposed(d), &Panels::of(x, form))], onto, Kind::Float);
+    }
+    let made = d.tr().matmul(x);
+    there.map_or_else(|| made.shallow_clone(), |mut t| t.g_add_(&made))
+}
+
 /// Adds `d` to the gradient of a trainable tensor.
 pub(crate) fn accumulate(t: &Tensor, d: &Tensor) {
     let mut grad = t.grad();
@@ -325,5 +370,55 @@ pub(crate) fn accumulate(t: &Tensor, d: &Tensor) {
     } else {
         // libtorch's interface here cannot set a first gradient; differentiating `sum(t * d)` does.
         tch::with_grad(|| (t * d).sum(Kind::Float).backward());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    const COMPUTE: Compute =
+        Compute { device: Device::Cpu, kind: Kind::Float, nf4: false, products: Products::Highest };
+
+    fn random(rows: i64, columns: i64) -> Tensor {
+        Tensor::randn([rows, columns], (Kind::Float, Device::Cpu))
+    }
+
+    fn apart(got: &Tensor, want: &Tensor) -> f64 {
+        (got - want).norm().double_value(&[]) / want.norm().double_value(&[])
+    }
+
+    /// Sides on both sides of the rule of [`Compute::tiles`], on its own and added up.
+    #[test]
+    fn gradients_of_weights_are_products() {
+        tch::manual_seed(6);
+        for (rows, out, of) in [(300, 256, 130), (77, 200, 128), (9, 4, 6)] {
+            let (d, x, before) = (random(rows, out), random(rows, of), random(out, of));
+            let want = d.tr().matmul(&x);
+            assert!(apart(&weight_gradient(&d, &x, None, COMPUTE), &want) < 1e-6);
+            let sum = before.copy();
+            let told = weight_gradient(&d, &x, Some(sum.shallow_clone()), COMPUTE);
+            for sum in [told, sum] {
+                assert!(apart(&sum, &(&before + &want)) < 1e-6, "added in place");
+            }
+        }
+    }
+
+    /// A weight that is kept in a second order is forgotten where an adapter is merged into it.
+    #[test]
+    fn what_is_kept_of_a_weight_is_the_weight() {
+        tch::manual_seed(7);
+        let (weight, x) = (random(256, 128), random(5, 128));
+        let mut linear = Linear::new(Weight::Dense(weight.copy()), Some(random(1, 256).squeeze_dim(0)));
+        linear.adapter = Some(LowRank { a: random(3, 128), b: random(256, 3), scale: 0.5, dropout: 0.0 });
+        let of = |linear: &Linear, pass| linear.forward_keeping(&Input::new(&x), COMPUTE, pass).0;
+        let bare = of(&linear, Pass::REFERENCE);
+        assert!(apart(&bare, &x.linear(&weight, linear.bias.as_ref())) < 1e-6);
+        let adapted = of(&linear, Pass::INFERENCE);
+        assert!(apart(&of(&linear, Pass::TRAINING), &adapted) < 1e-6);
+        linear.merge();
+        assert!(apart(&of(&linear, Pass::INFERENCE), &adapted) < 1e-6);
+        assert!(apart(&adapted, &bare) > 0.1);
     }
 }

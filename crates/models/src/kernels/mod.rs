@@ -26,11 +26,11 @@ pub(crate) use {
     gate::{gated, gated_backward},
     nf4::{from_nf4, nearest_of_nf4},
     norm::{Norm, NormGradient, NormWeights, norm, norm_backward},
-    panels::Panels,
+    panels::{Form, Panels},
     rotary::rotate,
     softmax::fused as label_log_probs,
     threads::each_mut,
-    tiles::{Factor, Onto, Term, product, tiles_serve},
+    tiles::{Factor, Onto, Term, matrix_tiles, multiplies, product},
     update::{AdamStep, adam, square_sum},
 };
 

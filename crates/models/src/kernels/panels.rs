@@ -1,9 +1,10 @@
-//! A matrix in the order in which the processor's bf16 tiles read the right side of a product.
+//! A matrix in the order in which the processor reads the right side of a product.
 //!
-//! Columns are cut into panels of [`PANEL`]; inside one, two values of a column that follow each other stand together:
-//! `[panel][k / 2][column][2]`. Values of f32 are stood for by two of bf16, the nearest one and the nearest to what that
-//! leaves, so that 16 bits of the significand remain ("high" precision in PyTorch's words). Where all values are bf16 as they are,
-//! as those of most checkpoints, nothing is left and the second is not kept: products with them are two and not three.
+//! Columns are cut into panels of [`PANEL`]. In one of bf16 two values of a column that follow each other stand together:
+//! `[panel][k / 2][column][2]`; one of f32 is `[panel][k][column]`. Values of f32 may be stood for by two of bf16, the nearest one
+//! and the nearest to what that leaves, so that 16 bits of the significand remain ("high" precision in PyTorch's words). Where all
+//! values are bf16 as they are, as those of most checkpoints, nothing is left and the second is not kept: products with
+//! them are two and not three.
 
 use super::{
     by_kind,
@@ -19,40 +20,65 @@ pub(super) const PANEL: usize = 64;
 /// Rows that are packed at a time: 32 of 64 values and their panels stay in the first cache.
 const ROWS: usize = 32;
 
+/// What products multiply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// bf16, two values at a time; a value of f32 as the sum of two.
+    Pairs,
+    /// f32 as it is.
+    Whole,
+}
+
 /// A packed right side, `[k, n]`.
 #[derive(Debug)]
 pub(crate) struct Panels {
-    high: Tensor,
-    /// What rounding to bf16 left, for f32 that is more than bf16.
-    low: Option<Tensor>,
+    /// In the form's kind.
+    values: Tensor,
+    /// What rounding f32 to that left, if anything.
+    rest: Option<Tensor>,
     pub(super) k: usize,
     pub(super) n: usize,
 }
 
-/// Uninitialised values of bf16.
-fn room(values: usize) -> Tensor {
-    Tensor::empty([values as i64], (Kind::BFloat16, Device::Cpu))
+/// Uninitialised values.
+fn room(values: usize, kind: Kind) -> Tensor {
+    Tensor::empty([values as i64], (kind, Device::Cpu))
 }
 
 impl Panels {
-    /// Of a contiguous `[k, n]`, f32 or bf16; `k` even.
-    pub(crate) fn of(t: &Tensor) -> Self {
-        by_kind!(t.kind(), T => by_rows::<T>(t))
+    /// Of a contiguous `[k, n]`, f32 or bf16; `k` even in pairs.
+    pub(crate) fn of(t: &Tensor, form: Form) -> Self {
+        match form {
+            Form::Pairs => by_kind!(t.kind(), T => by_rows::<T>(t)),
+            Form::Whole => whole_by_rows(t),
+        }
     }
 
-    /// Of the transpose of a contiguous `[n, k]`; `k` even.
-    pub(crate) fn of_transposed(t: &Tensor) -> Self {
-        by_kind!(t.kind(), T => by_columns::<T>(t))
+    /// Of the transpose of a contiguous `[n, k]`; `k` even in pairs.
+    pub(crate) fn of_transposed(t: &Tensor, form: Form) -> Self {
+        match form {
+            Form::Pairs => by_kind!(t.kind(), T => by_columns::<T>(t)),
+            Form::Whole => whole_by_columns(t),
+        }
     }
 
-    fn empty<T: Stored>(k: usize, n: usize) -> Self {
+    fn pairs<T: Stored>(k: usize, n: usize) -> Self {
         assert!(k.is_multiple_of(2), "pairs of rows");
-        Self { high: room(k * n), low: T::SPLIT.then(|| room(k * n)), k, n }
+        let room = || room(k * n, Kind::BFloat16);
+        Self { values: room(), rest: T::SPLIT.then(room), k, n }
+    }
+
+    fn whole(k: usize, n: usize) -> Self {
+        Self { values: room(k * n, Kind::Float), rest: None, k, n }
     }
 
     /// Without the second half where rounding left nothing.
     fn without_empty_half(self, left: &AtomicBool) -> Self {
-        Self { low: self.low.filter(|_| left.load(Ordering::Relaxed)), ..self }
+        Self { rest: self.rest.filter(|_| left.load(Ordering::Relaxed)), ..self }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        if self.values.kind() == Kind::BFloat16 { Form::Pairs } else { Form::Whole }
     }
 
     pub(super) const fn shape(&self) -> Shape {
@@ -61,8 +87,14 @@ impl Panels {
 
     /// Its memory, for threads to read.
     pub(super) fn view(&self) -> PanelsView<'_> {
-        let low = self.low.as_ref().map(|t| Rows::of(t, 1));
-        PanelsView { high: Rows::of(&self.high, 1), low, k: self.k }
+        match self.form() {
+            Form::Pairs => PanelsView::Pairs {
+                high: Rows::of(&self.values, 1),
+                low: self.rest.as_ref().map(|t| Rows::of(t, 1)),
+                k: self.k,
+            },
+            Form::Whole => PanelsView::Whole { values: Rows::of(&self.values, 1), k: self.k },
+        }
     }
 }
 
@@ -86,18 +118,9 @@ impl Shape {
 }
 
 /// [`Panels`] as threads read them.
-pub(super) struct PanelsView<'a> {
-    high: Rows<'a, Bf16>,
-    low: Option<Rows<'a, Bf16>>,
-    pub(super) k: usize,
-}
-
-impl PanelsView<'_> {
-    /// Addresses of a panel's values, and of what their rounding left.
-    pub(super) fn panel(&self, panel: usize) -> (*const Bf16, Option<*const Bf16>) {
-        let at = panel * PANEL * self.k;
-        (self.high.address(at), self.low.as_ref().map(|rows| rows.address(at)))
-    }
+pub(super) enum PanelsView<'a> {
+    Pairs { high: Rows<'a, Bf16>, low: Option<Rows<'a, Bf16>>, k: usize },
+    Whole { values: Rows<'a, f32>, k: usize },
 }
 
 /// Pairs of values as their tiles hold them.
@@ -133,9 +156,9 @@ fn interleave<T: Stored>(even: &[T], odd: &[T], high: &mut [u32], low: &mut [u32
 #[expect(unsafe_code, reason = "every pair of rows is taken once")]
 fn by_rows<T: Stored>(t: &Tensor) -> Panels {
     let (k, n) = sides(t);
-    let (packed, left) = (Panels::empty::<T>(k, n), AtomicBool::new(false));
+    let (packed, left) = (Panels::pairs::<T>(k, n), AtomicBool::new(false));
     let source = Rows::<T>::of(t, n);
-    let (high, low, shape) = (pairs(Some(&packed.high)), pairs(packed.low.as_ref()), packed.shape());
+    let (high, low, shape) = (pairs(Some(&packed.values)), pairs(packed.rest.as_ref()), packed.shape());
     threads::each(k.div_ceil(ROWS), |chunk| {
         for pair in chunk * ROWS / 2..k.min((chunk + 1) * ROWS) / 2 {
             // SAFETY: the source is only read.
@@ -190,9 +213,9 @@ fn turn<T: Stored>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) -> b
 #[expect(unsafe_code, reason = "every panel is taken once")]
 fn by_columns<T: Stored>(t: &Tensor) -> Panels {
     let (n, k) = sides(t);
-    let (packed, left) = (Panels::empty::<T>(k, n), AtomicBool::new(false));
+    let (packed, left) = (Panels::pairs::<T>(k, n), AtomicBool::new(false));
     let source = Rows::<T>::of(t, k);
-    let (high, low, shape) = (pairs(Some(&packed.high)), pairs(packed.low.as_ref()), packed.shape());
+    let (high, low, shape) = (pairs(Some(&packed.values)), pairs(packed.rest.as_ref()), packed.shape());
     threads::each(shape.count(), |panel| {
         let (from, width) = (panel * PANEL, shape.width(panel));
         let (at, values) = (from * k / 2, width * k / 2);
@@ -207,6 +230,74 @@ fn by_columns<T: Stored>(t: &Tensor) -> Panels {
     packed.without_empty_half(&left)
 }
 
+#[expect(unsafe_code, reason = "every row is taken once")]
+fn whole_by_rows(t: &Tensor) -> Panels {
+    let (k, n) = sides(t);
+    let packed = Panels::whole(k, n);
+    let (source, to, shape) = (Rows::<f32>::of(t, n), Rows::<f32>::of(&packed.values, 1), packed.shape());
+    threads::each(k.div_ceil(ROWS), |chunk| {
+        for row in chunk * ROWS..k.min((chunk + 1) * ROWS) {
+            // SAFETY: the source is only read.
+            let values: &[f32] = unsafe { source.chunk(row, row + 1) };
+            for panel in 0..shape.count() {
+                let (from, width) = (panel * PANEL, shape.width(panel));
+                let at = from * k + row * width;
+                // SAFETY: this row of every panel is written here alone.
+                unsafe { to.chunk(at, at + width) }.copy_from_slice(&values[from..from + width]);
+            }
+        }
+    });
+    packed
+}
+
+/// A contiguous matrix of f32 with its sides exchanged.
+#[expect(unsafe_code, reason = "every stretch of rows is taken once")]
+pub(super) fn transposed(t: &Tensor) -> Tensor {
+    let (n, k) = sides(t);
+    let out = Tensor::empty([k as i64, n as i64], (Kind::Float, Device::Cpu));
+    let (source, to) = (Rows::<f32>::of(t, k), Rows::<f32>::of(&out, n));
+    threads::each(k.div_ceil(ROWS), |chunk| {
+        let (from, until) = (chunk * ROWS, k.min((chunk + 1) * ROWS));
+        // SAFETY: the source is only read.
+        let rows: &[f32] = unsafe { source.chunk(0, n) };
+        // SAFETY: these rows are written here alone.
+        wide_stretch(rows, k, from, unsafe { to.chunk(from, until) });
+    });
+    out
+}
+
+widest! { fn wide_stretch<>(rows: &[f32], k: usize, from: usize, to: &mut [f32]) = stretch; }
+
+/// Columns from `from` on as the rows of `to`.
+#[inline(always)]
+fn stretch(rows: &[f32], k: usize, from: usize, to: &mut [f32]) {
+    let n = rows.len() / k;
+    let width = to.len() / n;
+    for column in 0..n {
+        let row = &rows[column * k + from..][..width];
+        for (to, &x) in to[column..].iter_mut().step_by(n).zip(row) {
+            *to = x;
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "every panel is taken once")]
+fn whole_by_columns(t: &Tensor) -> Panels {
+    let (n, k) = sides(t);
+    let packed = Panels::whole(k, n);
+    let (source, to, shape) = (Rows::<f32>::of(t, k), Rows::<f32>::of(&packed.values, 1), packed.shape());
+    threads::each(shape.count(), |panel| {
+        let (from, width) = (panel * PANEL, shape.width(panel));
+        // SAFETY: the source is only read, and this panel is written here alone.
+        let (rows, to): (&[f32], _) =
+            unsafe { (source.chunk(from, from + width), to.chunk(from * k, (from + width) * k)) };
+        for (chunk, to) in to.chunks_mut(ROWS * width).enumerate() {
+            wide_stretch(rows, k, chunk * ROWS, to);
+        }
+    });
+    packed
+}
+
 fn sides(t: &Tensor) -> (usize, usize) {
     let size = t.size();
     assert!(size.len() == 2, "a matrix");
@@ -215,7 +306,7 @@ fn sides(t: &Tensor) -> (usize, usize) {
 
 /// A matrix as its bf16 halves, in its own order.
 pub(super) fn split(t: &Tensor) -> (Tensor, Tensor) {
-    let (high, low) = (room(t.numel()), room(t.numel()));
+    let (high, low) = (room(t.numel(), Kind::BFloat16), room(t.numel(), Kind::BFloat16));
     let (rows, width) = sides(t);
     let (source, h, l) = (Rows::<f32>::of(t, width), Rows::<Bf16>::of(&high, width), Rows::<Bf16>::of(&low, width));
     let step = super::rows_a_chunk(width);

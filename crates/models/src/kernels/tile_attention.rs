@@ -6,10 +6,11 @@
 //! kernels; sums stay in f32.
 
 use super::{
+    panels::Form,
     stored::{Bf16, Rows, Stored, exp, widest},
     threads,
     tile_blocks::{Head, SIDE, Shape, Words, both},
-    tiles::{Tiles, tile_product, tiles_serve},
+    tiles::{Tiles, multiplies, tile_product},
 };
 use crate::packing::{Placed, Seen, seen};
 use tch::{Kind, Tensor};
@@ -28,7 +29,7 @@ const WIDTH: usize = 512;
 pub(super) fn serves(place: &Placed, q: &Tensor) -> bool {
     let (heads, dim) = (q.size()[1] as usize, q.size()[2] as usize);
     let suits = dim.is_multiple_of(32) && dim <= 256 && heads * dim >= WIDTH && place.rows() >= ROWS;
-    suits && q.kind() == Kind::BFloat16 && tiles_serve()
+    suits && q.kind() == Kind::BFloat16 && multiplies(Form::Pairs)
 }
 
 /// What the queries of a block see, by query; nothing where there is none.
@@ -367,8 +368,8 @@ mod tests {
     /// Trees, windows, shared keys, lengths that fill no block, rows of no group: as exact as rounding to bf16 allows.
     #[test]
     fn blocks_are_attention() {
-        if !tiles_serve() {
-            eprintln!("skipped: this processor has no bf16 tiles");
+        if !multiplies(Form::Pairs) {
+            eprintln!("skipped: this processor has no bf16 units");
             return;
         }
         tch::manual_seed(5);

@@ -1,15 +1,20 @@
-//! Matrix products on the processor's bf16 tiles, summed in f32.
+//! Matrix products through the small kernels that libtorch generates for its own attention, summed in f32.
 //!
-//! libtorch's own products bring a weight into the tiles' order every time, round every sum that a product adds to, and
-//! multiply f32 without the tiles. Here a product is a sum of products ([`Term`]): a weight's and its adapter's, or those of
-//! all projections that read one input, added up before anything is rounded. In f32 a value is the sum of two bf16
-//! ([`super::panels`]) and a product is three: 2^-16 of a term is what is left out, twice the speed is what it brings.
+//! libtorch's own products bring a weight into the units' order every time and round every sum that a product adds to. Here a
+//! product is a sum of products ([`Term`]): a weight's and its adapter's, or those of all projections that read one input,
+//! added up before anything is rounded.
+//!
+//! What is multiplied is a [`Form`]. bf16 goes to the processor's matrix tiles (AMX) or to its dot products (AVX-512). Where there
+//! are tiles a value of f32 is the sum of two bf16 ([`super::panels`]) and a product is three: 2^-16 of a term is what
+//! is left out, twice the speed is what it brings. Elsewhere f32 is multiplied as it is, all its bits, by AVX-512; the library that
+//! libtorch asks otherwise leaves half of that unused on processors of other makers than its own (95 against 215 GFLOP/s on
+//! a core of Zen 5, measured).
 //!
 //! Every value is summed in one order whatever the number of threads.
 
 use super::{
     by_kind,
-    panels::{PANEL, Panels, PanelsView, split},
+    panels::{Form, PANEL, Panels, PanelsView, split, transposed},
     stored::{Bf16, Corner, Rows, Stored, widest},
     threads,
 };
@@ -18,7 +23,9 @@ use tch::{Device, Kind, Tensor};
 
 #[expect(unsafe_code, reason = "declared as in shim/tiles.cpp")]
 unsafe extern "C" {
-    fn rampart_tiles_serve() -> c_int;
+    fn rampart_tiles_there() -> c_int;
+    fn rampart_tiles_serve_pairs() -> c_int;
+    fn rampart_tiles_serve_whole() -> c_int;
     fn rampart_tiles_product(
         m: i64,
         n: i64,
@@ -31,15 +38,50 @@ unsafe extern "C" {
         b: *const Bf16,
         c: *mut f32,
     ) -> c_int;
+    fn rampart_tiles_whole_product(
+        m: i64,
+        n: i64,
+        k: i64,
+        lda: i64,
+        ldb: i64,
+        ldc: i64,
+        add: c_int,
+        a: *const f32,
+        b: *const f32,
+        c: *mut f32,
+    ) -> c_int;
     fn rampart_tiles_release();
 }
 
-/// Whether this processor has bf16 tiles that libtorch drives.
+/// Whether this processor has matrix tiles for bf16 that libtorch drives.
 #[expect(unsafe_code, reason = "the call into the shim")]
-pub(crate) fn tiles_serve() -> bool {
-    static SERVE: OnceLock<bool> = OnceLock::new();
+pub(crate) fn matrix_tiles() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
     // SAFETY: it takes nothing and catches what it meets.
-    *SERVE.get_or_init(|| unsafe { rampart_tiles_serve() } != 0)
+    *THERE.get_or_init(|| unsafe { rampart_tiles_there() } != 0)
+}
+
+/// Whether products of a form are made here, and fast.
+#[expect(unsafe_code, reason = "the calls into the shim")]
+pub(crate) fn multiplies(form: Form) -> bool {
+    static SERVES: OnceLock<[bool; 2]> = OnceLock::new();
+    let [pairs, whole] = *SERVES.get_or_init(|| {
+        #[cfg(target_arch = "x86_64")]
+        let [dot, wide] = [is_x86_feature_detected!("avx512bf16"), is_x86_feature_detected!("avx512f")];
+        #[cfg(not(target_arch = "x86_64"))]
+        let [dot, wide] = [false; 2];
+        // SAFETY: they take nothing and catch what they meet.
+        unsafe {
+            [
+                (matrix_tiles() || dot) && rampart_tiles_serve_pairs() != 0,
+                !matrix_tiles() && wide && rampart_tiles_serve_whole() != 0,
+            ]
+        }
+    });
+    match form {
+        Form::Pairs => pairs,
+        Form::Whole => whole,
+    }
 }
 
 /// Rows of the largest block: its sums, a panel wide, stay in the second cache.
@@ -54,50 +96,79 @@ const LEFT_BYTES: usize = 768 << 10;
 /// A left side, `[rows, k]`, ready for the tiles.
 #[derive(Debug)]
 pub(crate) struct Factor {
-    high: Tensor,
-    low: Option<Tensor>,
+    /// In the form's kind.
+    values: Tensor,
+    /// What rounding f32 to that left.
+    rest: Option<Tensor>,
     rows: usize,
     k: usize,
 }
 
 impl Factor {
-    /// Of a contiguous matrix, f32 or bf16; bf16 shares its memory.
-    pub(crate) fn of(t: &Tensor) -> Self {
+    /// Of a contiguous matrix, f32 or bf16; shares its memory where it is in the form's kind.
+    pub(crate) fn of(t: &Tensor, form: Form) -> Self {
         let size = t.size();
         let (rows, k) = (size[0] as usize, size[1] as usize);
-        if t.kind() == Kind::BFloat16 {
-            return Self { high: t.shallow_clone(), low: None, rows, k };
+        if form == Form::Whole || t.kind() == Kind::BFloat16 {
+            return Self { values: t.shallow_clone(), rest: None, rows, k };
         }
         let (high, low) = split(t);
-        Self { high, low: Some(low), rows, k }
+        Self { values: high, rest: Some(low), rows, k }
+    }
+
+    /// Of the transpose of a contiguous matrix of f32, as it is.
+    pub(crate) fn of_transposed(t: &Tensor) -> Self {
+        let values = transposed(t);
+        let size = values.size();
+        Self { rows: size[0] as usize, k: size[1] as usize, values, rest: None }
     }
 
     fn view(&self) -> FactorView<'_> {
-        let low = self.low.as_ref().map(|t| Rows::of(t, self.k));
-        FactorView { high: Rows::of(&self.high, self.k), low, k: self.k }
+        match self.values.kind() {
+            Kind::BFloat16 => FactorView::Pairs {
+                high: Rows::of(&self.values, self.k),
+                low: self.rest.as_ref().map(|t| Rows::of(t, self.k)),
+            },
+            _ => FactorView::Whole(Rows::of(&self.values, self.k)),
+        }
+    }
+
+    /// Bytes of a row.
+    const fn row_bytes(&self, form: Form) -> usize {
+        self.k * if self.rest.is_some() || matches!(form, Form::Whole) { 4 } else { 2 }
     }
 }
 
 /// A [`Factor`] as threads read it.
-struct FactorView<'a> {
-    high: Rows<'a, Bf16>,
-    low: Option<Rows<'a, Bf16>>,
-    k: usize,
+enum FactorView<'a> {
+    Pairs { high: Rows<'a, Bf16>, low: Option<Rows<'a, Bf16>> },
+    Whole(Rows<'a, f32>),
 }
 
 /// One product of a sum.
 pub(crate) type Term<'a> = (&'a Factor, &'a Panels);
 
-/// Pointers of a product of bf16, and `k`.
-type Piece = (*const Bf16, *const Bf16, usize);
+/// The sides of a product that one kernel makes, and `k`.
+enum Piece {
+    Pairs(*const Bf16, *const Bf16, usize),
+    Whole(*const f32, *const f32, usize),
+}
 
-/// The products of bf16 that a block of rows from `row` on and a panel ask for, smallest first.
+/// The products that a block of rows from `row` on and a panel ask for, smallest first. Terms are of one form.
 fn pieces(terms: &[(FactorView, PanelsView)], row: usize, panel: usize) -> impl Iterator<Item = Piece> {
-    terms.iter().flat_map(move |(left, right)| {
-        let (high, low) = right.panel(panel);
-        let whole = left.high.address(row);
-        let of_left = left.low.as_ref().map(|rest| (rest.address(row), high, left.k));
-        [of_left, low.map(|low| (whole, low, left.k)), Some((whole, high, left.k))].into_iter().flatten()
+    terms.iter().flat_map(move |(left, right)| match (left, right) {
+        (FactorView::Pairs { high, low }, PanelsView::Pairs { high: right, low: right_low, k }) => {
+            let at = panel * PANEL * k;
+            let (left, right) = (high.address(row), right.address(at));
+            let of_left = low.as_ref().map(|rest| Piece::Pairs(rest.address(row), right, *k));
+            let of_right = right_low.as_ref().map(|rest| Piece::Pairs(left, rest.address(at), *k));
+            [of_left, of_right, Some(Piece::Pairs(left, right, *k))].into_iter().flatten()
+        }
+        (FactorView::Whole(left), PanelsView::Whole { values, k }) => {
+            let piece = Piece::Whole(left.address(row), values.address(panel * PANEL * k), *k);
+            [Some(piece), None, None].into_iter().flatten()
+        }
+        _ => [None, None, None].into_iter().flatten(),
     })
 }
 
@@ -113,22 +184,18 @@ impl Sums {
     #[expect(unsafe_code, reason = "the call into the shim")]
     fn add_up(&mut self, pieces: impl Iterator<Item = Piece>, m: usize, n: usize) {
         assert!(m <= BLOCK && n <= PANEL, "a block and a panel");
-        for (i, (a, b, k)) in pieces.enumerate() {
+        let (sums, [m, n, apart]) = (self.0.as_mut_ptr(), [m, n, PANEL].map(|x| x as i64));
+        for (i, piece) in pieces.enumerate() {
+            let add = c_int::from(i > 0);
             // SAFETY: `a` has `m` rows of `k`, `b` is a panel of `n` columns and `k` rows, both alive; the sums are
             // this task's own.
             let done = unsafe {
-                rampart_tiles_product(
-                    m as i64,
-                    n as i64,
-                    k as i64,
-                    k as i64,
-                    n as i64,
-                    PANEL as i64,
-                    c_int::from(i > 0),
-                    a,
-                    b,
-                    self.0.as_mut_ptr(),
-                )
+                match piece {
+                    Piece::Pairs(a, b, k) => rampart_tiles_product(m, n, k as i64, k as i64, n, apart, add, a, b, sums),
+                    Piece::Whole(a, b, k) => {
+                        rampart_tiles_whole_product(m, n, k as i64, k as i64, n, apart, add, a, b, sums)
+                    }
+                }
             };
             assert!(done != 0, "libtorch refused a product that it made before");
         }
@@ -172,9 +239,13 @@ pub(crate) fn product(terms: &[Term], onto: Onto, kind: Kind) -> Tensor {
 #[expect(unsafe_code, reason = "every block of rows and panels is taken once")]
 fn sum_of<T: Stored>(terms: &[Term], onto: Onto) -> Tensor {
     let (rows, n, shape) = (terms[0].0.rows, terms[0].1.n, terms[0].1.shape());
+    let form = terms[0].1.form();
     for (left, right) in terms {
         assert!(left.rows == rows && right.n == n && left.k == right.k, "terms of one shape");
+        let whole = left.values.kind() == Kind::Float;
+        assert!(right.form() == form && whole == (form == Form::Whole), "terms of one form");
     }
+    let bytes: usize = terms.iter().map(|(left, _)| left.row_bytes(form)).sum();
     let terms: Vec<_> = terms.iter().map(|(left, right)| (left.view(), right.view())).collect();
     let (bias, out, add) = match onto {
         Onto::Nothing => (None, None, false),
@@ -185,7 +256,6 @@ fn sum_of<T: Stored>(terms: &[Term], onto: Onto) -> Tensor {
     let to = Rows::<T>::of(&out, n);
     assert!(to.rows() == rows, "a result of the terms' shape");
     let bias_row = bias.as_ref().map(|b| Rows::<f32>::of(b, n));
-    let bytes: usize = terms.iter().map(|(left, _)| left.k * if left.low.is_some() { 4 } else { 2 }).sum();
     let block = (LEFT_BYTES / bytes.max(1) / 32 * 32).clamp(64, BLOCK);
     let panels = shape.count();
     let (blocks, groups) = (rows.div_ceil(block), panels.div_ceil(GROUP));
@@ -236,34 +306,44 @@ mod tests {
         (got.to_kind(Kind::Double) - want).abs().max().double_value(&[]) / scale
     }
 
+    /// What this processor multiplies, and how far it may be from exact products.
+    fn forms() -> Vec<(Kind, Form, f64)> {
+        // Sums are rounded once, to the kind.
+        let all =
+            [(Kind::Float, Form::Pairs, 2e-5), (Kind::Float, Form::Whole, 1e-6), (Kind::BFloat16, Form::Pairs, 4e-3)];
+        let here: Vec<_> = all.into_iter().filter(|(_, form, _)| multiplies(*form)).collect();
+        if here.is_empty() {
+            eprintln!("skipped: this processor has neither bf16 units nor AVX-512");
+        }
+        here
+    }
+
     /// Against products in f64 of the same values: sums of three shapes, tails of every side.
     #[test]
     fn products_are_those_of_f64() {
-        if !tiles_serve() {
-            eprintln!("skipped: this processor has no bf16 tiles");
-            return;
-        }
         tch::manual_seed(3);
         let exact = |t: &Tensor| t.to_kind(Kind::Double);
-        for kind in [Kind::Float, Kind::BFloat16] {
-            // Sums are rounded once, to the kind.
-            let most = if kind == Kind::Float { 2e-5 } else { 4e-3 };
+        for (kind, form, most) in forms() {
             for (rows, k, n, r) in
                 [(40, 2, 9, 2), (300, 96, 130, 16), (257, 770, 64, 6), (65, 34, 600, 8), (16, 2048, 3, 2)]
             {
                 let (x, w) = (random(rows, k, kind), random(n, k, kind));
                 let (low, b) = (random(rows, r, kind), random(r, n, kind));
                 let bias = random(1, n, Kind::Float).squeeze_dim(0);
-                let (fx, fl) = (Factor::of(&x), Factor::of(&low));
-                let (pw, pb) = (Panels::of_transposed(&w), Panels::of(&b));
+                let (fx, fl) = (Factor::of(&x, form), Factor::of(&low, form));
+                let (pw, pb) = (Panels::of_transposed(&w, form), Panels::of(&b, form));
                 let want = exact(&x).matmul(&exact(&w).tr()) + exact(&low).matmul(&exact(&b));
                 let plain = product(&[(&fx, &pw), (&fl, &pb)], Onto::Nothing, kind);
-                assert!(worst(&plain, &want) < most, "{kind:?} {rows} {k} {n}");
+                assert!(worst(&plain, &want) < most, "{kind:?} {form:?} {rows} {k} {n}");
                 let with_bias = product(&[(&fx, &pw), (&fl, &pb)], Onto::Row(bias.shallow_clone()), kind);
-                assert!(worst(&with_bias, &(&want + &bias)) < most, "{kind:?} {rows} {k} {n}");
+                assert!(worst(&with_bias, &(&want + &bias)) < most, "{kind:?} {form:?} {rows} {k} {n}");
+                if form == Form::Whole {
+                    let turned = product(&[(&Factor::of_transposed(&x), &Panels::of(&low, form))], Onto::Nothing, kind);
+                    assert!(worst(&turned, &exact(&x).tr().matmul(&exact(&low))) < most, "{rows} {k} {r}");
+                }
                 let before = random(rows, n, kind);
                 let added = product(&[(&fx, &pw), (&fl, &pb)], Onto::Matrix(before.copy()), kind);
-                assert!(worst(&added, &(&want + exact(&before))) < most, "{kind:?} {rows} {k} {n}");
+                assert!(worst(&added, &(&want + exact(&before))) < most, "{kind:?} {form:?} {rows} {k} {n}");
             }
         }
     }
@@ -271,17 +351,18 @@ mod tests {
     /// A checkpoint of bf16 read as f32 is all in the first half, in either order; one value that is not brings the second back.
     #[test]
     fn weights_of_bf16_need_two_products() {
-        if !tiles_serve() {
+        if !multiplies(Form::Pairs) {
             return;
         }
         tch::manual_seed(4);
+        let form = Form::Pairs;
         let (x, w) = (random(70, 96, Kind::Float), random(130, 96, Kind::BFloat16).to_kind(Kind::Float));
         let halves = |w: &Tensor| {
-            let packed = [Panels::of_transposed(w), Panels::of(&w.tr().contiguous())];
-            let kept = packed.iter().filter(|p| p.view().panel(0).1.is_some()).count();
+            let packed = [Panels::of_transposed(w, form), Panels::of(&w.tr().contiguous(), form)];
+            let kept = packed.iter().filter(|p| matches!(p.view(), PanelsView::Pairs { low: Some(_), .. })).count();
             let want = x.to_kind(Kind::Double).matmul(&w.to_kind(Kind::Double).tr());
             for panels in packed {
-                let got = product(&[(&Factor::of(&x), &panels)], Onto::Nothing, Kind::Float);
+                let got = product(&[(&Factor::of(&x, form), &panels)], Onto::Nothing, Kind::Float);
                 assert!(worst(&got, &want) < 2e-5);
             }
             kept
@@ -293,16 +374,15 @@ mod tests {
 
     #[test]
     fn threads_change_nothing() {
-        if !tiles_serve() {
-            return;
+        for (kind, form, _) in forms() {
+            let (x, w) = (random(700, 256, kind), random(520, 256, kind));
+            let made = || product(&[(&Factor::of(&x, form), &Panels::of_transposed(&w, form))], Onto::Nothing, kind);
+            let before = tch::get_num_threads();
+            let several = made();
+            tch::set_num_threads(1);
+            let one = made();
+            tch::set_num_threads(before);
+            assert!(several.equal(&one), "{kind:?} {form:?}");
         }
-        let (x, w) = (random(700, 256, Kind::Float), random(520, 256, Kind::Float));
-        let made = || product(&[(&Factor::of(&x), &Panels::of_transposed(&w))], Onto::Nothing, Kind::Float);
-        let before = tch::get_num_threads();
-        let several = made();
-        tch::set_num_threads(1);
-        let one = made();
-        tch::set_num_threads(before);
-        assert!(several.equal(&one));
     }
 }

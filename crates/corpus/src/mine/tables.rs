@@ -121,14 +121,14 @@ pub fn run(tables: &[Table], screen: &mut Screen, mut desk: Desk) -> Result<Repo
             }
             (desk.progress)("candidates", done, all);
             let of = format!("{:016x} {}", mix(&taken.iter().map(String::as_str).collect::<Vec<_>>()), taken.len());
-            let file = desk.out.join("parts").join("tables").join(format!("{number:06}-{chunk:06}.json"));
-            let kept = Kept { file, of };
+            let name = format!("{number:06}-{chunk:06}.json");
+            let kept = Kept { file: desk.out.join("parts").join("tables").join(name), of };
             if kept.read()?.is_none() {
                 if desk.stop.load(Ordering::Relaxed) {
                     return Err(Error::Stopped { done, all });
                 }
                 let found: Result<Vec<Found>, _> = taken.iter().map(|l| serde_json::from_str(l)).collect();
-                let found = found.map_err(|why| part_error(&kept.file, &why))?;
+                let found = found.map_err(|why| part_error(file, &why))?;
                 let mut part = Part::of(kept.of.clone());
                 let candidates: Vec<Candidate> = found.into_iter().map(|f| candidate(f, tables)).collect();
                 desk.settle(&candidates, None, &mut part)?;

@@ -24,6 +24,6 @@ fn main() {
         .include(include.join("torch/csrc/api/include"))
         .include(include)
         .warnings(false)
-        .files(["shim/ranks.cpp", "shim/tiles.cpp"])
+        .files(["shim/memory.cpp", "shim/ranks.cpp", "shim/tiles.cpp"])
         .compile("rampart_shim");
 }

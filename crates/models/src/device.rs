@@ -62,7 +62,7 @@ impl Compute {
     /// # Errors
     /// [`Error::Unavailable`] when CUDA is asked for and cannot be opened.
     pub fn choose(device: DeviceKind, precision: Precision) -> Result<Self> {
-        tune_allocator();
+        keep_freed_memory();
         let device = match device {
             DeviceKind::Cpu => Device::Cpu,
             DeviceKind::Auto => match open_cuda() {
@@ -160,15 +160,16 @@ fn open_cuda() -> std::result::Result<(), String> {
     if Cuda::is_available() { Ok(()) } else { Err("no CUDA device answers".into()) }
 }
 
-/// Keeps freed pages instead of giving them back: a step frees and takes the same hundreds of megabytes over and over,
-/// and page faults cost 10-15 % of it (measured).
+/// Keeps freed memory instead of giving it back: page faults cost a step 10-15 % (measured). Of large tensors see
+/// [`crate::memory`].
 #[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "mallopt; the argument stands at the call"))]
-fn tune_allocator() {
+fn keep_freed_memory() {
+    crate::memory::install();
     #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt only sets parameters of the allocator; it is called before tensors exist.
+    // SAFETY: mallopt only sets parameters of the allocator.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 30);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+        libc::mallopt(libc::M_TOP_PAD, 4 << 20);
     }
 }

@@ -4,14 +4,14 @@ use crate::{
     Compute, Decoder, DecoderConfig, Error, Result, Tokenizer,
     config::{Arrangement, NormKind, Positions},
     decoder::{Block, NormTensors},
+    device,
     families::{Layout, Slot},
     linear::{Linear, Weight},
     nf4::Nf4,
-    weights,
+    weights::{self, Mapped},
 };
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -59,15 +59,13 @@ impl Model {
         let (config, json) = DecoderConfig::read(folder)?;
         let tokenizer = Tokenizer::load(folder)?;
         tokenizer.fits(config.vocab)?;
-        let mut tensors = BTreeMap::new();
-        for file in weights::files(folder)? {
-            tensors.extend(weights::read(&file)?);
-        }
+        let files = weights::files(folder)?.iter().map(|file| Mapped::open(file)).collect::<Result<Vec<_>>>()?;
+        let files = files.iter().map(Mapped::tensors).collect::<Result<Vec<_>>>()?;
+        let find = |name: &str| files.iter().find_map(|file| file.get(name).transpose()).transpose();
         let decoder = assemble(config, compute, &mut |Wanted { name, shape, .. }| {
             // A checkpoint of the bare decoder lacks the first part of every name.
             let bare = name.split_once('.').map_or(name, |(_, rest)| rest);
-            let key = if tensors.contains_key(name) { name } else { bare };
-            let Some(t) = tensors.remove(key) else {
+            let Some(t) = find(name)?.map_or_else(|| find(bare), |t| Ok(Some(t)))? else {
                 return Err(Error::MissingTensor { path: folder.display().to_string(), name: name.to_owned() });
             };
             if t.size() != shape {
@@ -94,7 +92,7 @@ impl Model {
         tokenizer.fits(config.vocab)?;
         // No file vouches for these dimensions: libtorch would take all memory before it fails.
         let bytes = 4 * config.values();
-        if let Some(memory) = crate::device::memory().filter(|&memory| bytes > i128::from(memory)) {
+        if let Some(memory) = device::memory().filter(|&memory| bytes > i128::from(memory)) {
             return Err(Error::malformed(
                 &folder.join("config.json"),
                 format!(

@@ -1,8 +1,10 @@
 //! Log-probabilities of labels, and their gradient, a chunk of rows at a time: a large logit matrix is never stored.
 //!
-//! Forward keeps `log p(label)`, and logits where they are few. Backward computes a chunk's logits again where they were
-//! not kept, and turns `dLoss/dlogp` into the gradient of the hidden states, and of the head where it trains:
-//! `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, `dW = dlogits^T hidden`.
+//! With `g = dLoss/dlogp` the way back is `dlogits = g (onehot - softmax)`, `dhidden = dlogits W`, and `dW = dlogits^T hidden`
+//! where the head trains. An objective that compares sequences knows `g` only when it has seen them all. Under a frozen head
+//! that costs nothing: `dhidden` is linear in `g`, a row at a time, so that each label's share is made for `g = 1` while its
+//! logits are there, and scaled afterwards ([`Head::log_probs_keeping`]). A head that trains keeps its logits where they are
+//! few, and makes them again where they are not.
 
 use crate::{
     Compute, Decoder,
@@ -23,8 +25,8 @@ const CHUNK_ROWS: i64 = 512;
 /// Values of such a chunk at most: 128 MiB in f32.
 const LARGEST_CHUNK: i64 = 32 << 20;
 
-/// Logits that stay between the two passes at most: less than the tape of the blocks below, and a third of the head's
-/// products.
+/// Logits of a head that trains stay between the two passes up to so many bytes: less than the tape of the blocks below, and
+/// a third of the head's products.
 const KEPT_BYTES: i64 = 512 << 20;
 
 /// Logits of some labels, on their way to a gradient.
@@ -42,7 +44,15 @@ struct Chunk {
 
 /// What [`Head::log_probs_keeping`] leaves for [`Head::backward`].
 #[derive(Debug)]
-pub struct KeptLogits(Vec<Chunk>);
+pub struct Kept(Keeping);
+
+#[derive(Debug)]
+enum Keeping {
+    /// `dlogp/dhidden` of every label, `[labels, hidden]` in f32, a chunk at a time.
+    Slopes(Vec<Tensor>),
+    /// All logits, of a head that trains.
+    Logits(Vec<Chunk>),
+}
 
 /// Which rows are asked for which label.
 #[derive(Debug, Clone, Default)]
@@ -234,9 +244,13 @@ impl Head {
         })
     }
 
-    /// [`Self::log_probs`], and the logits where they are few enough to stay until [`Self::backward`].
+    /// [`Self::log_probs`], and what spares [`Self::backward`] to make the logits again.
     #[must_use]
-    pub fn log_probs_keeping(&self, hidden: &Tensor, labels: &Labels) -> (Vec<f64>, Option<KeptLogits>) {
+    pub fn log_probs_keeping(&self, hidden: &Tensor, labels: &Labels) -> (Vec<f64>, Option<Kept>) {
+        if !self.trains && self.low.is_none() {
+            let (logps, slopes) = no_grad(|| self.slopes(hidden, labels));
+            return (logps, Some(Kept(Keeping::Slopes(slopes))));
+        }
         let bytes = if self.compute.kind == Kind::Float { 4 } else { 2 };
         if labels.len() as i64 * self.weight.size()[0] * bytes > KEPT_BYTES {
             return (self.log_probs(hidden, labels), None);
@@ -245,8 +259,22 @@ impl Head {
             let chunks: Vec<Chunk> = self.chunks(labels).map(|(from, n)| self.chunk(from, n, labels, hidden)).collect();
             // The way back packs the weight once more, in another order: two of them are a third of a gigabyte.
             self.forward.take();
-            (chunks.iter().flat_map(|chunk| self.chunk_log_probs(chunk)).collect(), Some(KeptLogits(chunks)))
+            let logps = chunks.iter().flat_map(|chunk| self.chunk_log_probs(chunk)).collect();
+            (logps, Some(Kept(Keeping::Logits(chunks))))
         })
+    }
+
+    /// Log-probabilities, and their derivatives by the hidden states.
+    fn slopes(&self, hidden: &Tensor, labels: &Labels) -> (Vec<f64>, Vec<Tensor>) {
+        let mut logps = Vec::with_capacity(labels.len());
+        let mut slopes = Vec::new();
+        for (from, n) in self.chunks(labels) {
+            let Chunk { tokens, logits, .. } = self.chunk(from, n, labels, hidden);
+            let (logp, d_logits) = self.derive(logits, &tokens, &vec![1.0; tokens.len()]);
+            logps.extend(logp.into_iter().take(n));
+            slopes.push(self.hidden_gradient(&d_logits).narrow(0, 0, n as i64));
+        }
+        (logps, slopes)
     }
 
     fn chunk(&self, from: usize, n: usize, labels: &Labels, hidden: &Tensor) -> Chunk {
@@ -267,19 +295,38 @@ impl Head {
         logps
     }
 
-    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Labels whose derivative is zero
-    /// (an objective that looks at some tokens only) cost nothing; logits that were kept serve where every label is told.
+    /// Gradient of the hidden states for `d[i] = dLoss/dlogp[i]`; rows asked twice add up. Without `kept` logits are made
+    /// again, and labels whose derivative is zero (an objective that looks at some tokens only) cost nothing.
     #[must_use]
-    pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64], kept: Option<KeptLogits>) -> HeadGradient {
+    pub fn backward(&self, hidden: &Tensor, labels: &Labels, d: &[f64], kept: Option<Kept>) -> HeadGradient {
         let told: Vec<usize> = (0..labels.len()).filter(|&i| d[i] != 0.0).collect();
-        // Chunks of the told labels alone are other chunks, and round otherwise: what is kept must not change a digit.
-        if let Some(kept) = kept.filter(|_| told.len() == labels.len()) {
-            return self.gradient(hidden, kept.0.into_iter(), d).1;
+        match kept {
+            Some(Kept(Keeping::Slopes(slopes))) => return no_grad(|| self.scaled(hidden, labels, d, slopes)),
+            // Chunks of the told labels alone are other chunks, and round otherwise: what is kept must not change a digit.
+            Some(Kept(Keeping::Logits(chunks))) if told.len() == labels.len() => {
+                return self.gradient(hidden, chunks.into_iter(), d).1;
+            }
+            _ => {}
         }
         let only = |all: &[i64]| told.iter().map(|&i| all[i]).collect();
         let labels = Labels { rows: only(&labels.rows), tokens: only(&labels.tokens) };
         let d: Vec<f64> = told.iter().map(|&i| d[i]).collect();
         self.fused(hidden, &labels, &d).1
+    }
+
+    /// The gradient out of every label's derivative by its hidden state.
+    fn scaled(&self, hidden: &Tensor, labels: &Labels, d: &[f64], slopes: Vec<Tensor>) -> HeadGradient {
+        let mut gradient = self.no_gradient(hidden);
+        let mut from = 0;
+        for mut slopes in slopes {
+            let upto = from + slopes.size()[0] as usize;
+            let d: Vec<f32> = d[from..upto].iter().map(|&d| d as f32).collect();
+            let [d, rows] = [Tensor::from_slice(&d).unsqueeze(1), Tensor::from_slice(&labels.rows[from..upto])]
+                .map(|t| t.to_device(self.compute.device));
+            let _ = gradient.hidden.index_add_(0, &rows, &slopes.g_mul_(&d));
+            from = upto;
+        }
+        gradient
     }
 
     /// [`Self::log_probs`] and [`Self::backward`] in one pass over the chunks, for objectives whose derivative is known
@@ -290,6 +337,22 @@ impl Head {
         self.gradient(hidden, chunks, d)
     }
 
+    /// Log-probabilities of a chunk's tokens, and its logits turned into `g (onehot - softmax)`.
+    fn derive(&self, logits: Tensor, tokens: &[i64], g: &[f64]) -> (Vec<f64>, Tensor) {
+        if self.compute.device == Device::Cpu {
+            return (kernels::label_log_probs(&logits, tokens, Some(g)), logits);
+        }
+        let tokens = self.on_device(tokens);
+        let g: Vec<f32> = g.iter().map(|&x| x as f32).collect();
+        let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
+        let mut d_logits = logits.to_kind(Kind::Float).log_softmax(1, None::<Kind>);
+        let logps = values(&d_logits.gather(1, &tokens, false).squeeze_dim(1));
+        let _ = d_logits.exp_();
+        let _ = d_logits.g_mul_(&g.neg());
+        let _ = d_logits.scatter_add_(1, &tokens, &g);
+        (logps, cast(&d_logits, self.compute))
+    }
+
     fn gradient(&self, hidden: &Tensor, chunks: impl Iterator<Item = Chunk>, d: &[f64]) -> (Vec<f64>, HeadGradient) {
         no_grad(|| {
             let mut logps = Vec::with_capacity(d.len());
@@ -297,22 +360,8 @@ impl Head {
             for Chunk { from, n, rows, tokens, h, logits } in chunks {
                 let mut g = d[from..from + n].to_vec();
                 g.resize(tokens.len(), 0.0);
-                let d_logits = if self.compute.device == Device::Cpu {
-                    logps.extend(kernels::label_log_probs(&logits, &tokens, Some(&g)).into_iter().take(n));
-                    logits
-                } else {
-                    let tokens = self.on_device(&tokens);
-                    let g: Vec<f32> = g.iter().map(|&x| x as f32).collect();
-                    let g = Tensor::from_slice(&g).to_device(self.compute.device).unsqueeze(1);
-                    let logp = logits.to_kind(Kind::Float).log_softmax(1, None::<Kind>);
-                    logps.extend(values(&logp.gather(1, &tokens, false).squeeze_dim(1)).into_iter().take(n));
-                    // g (onehot - softmax), in place.
-                    let mut d_logits = logp;
-                    let _ = d_logits.exp_();
-                    let _ = d_logits.g_mul_(&g.neg());
-                    let _ = d_logits.scatter_add_(1, &tokens, &g);
-                    cast(&d_logits, self.compute)
-                };
+                let (logp, d_logits) = self.derive(logits, &tokens, &g);
+                logps.extend(logp.into_iter().take(n));
                 self.send_back(&d_logits, &rows, &h, &mut gradient);
             }
             (logps, gradient)

@@ -41,6 +41,8 @@ mod linear;
 #[cfg(feature = "torch")]
 pub mod live;
 #[cfg(feature = "torch")]
+mod memory;
+#[cfg(feature = "torch")]
 mod nf4;
 #[cfg(feature = "torch")]
 pub mod optimizer;

@@ -41,32 +41,75 @@ fn name_of(kind: Kind) -> Option<&'static str> {
     })
 }
 
-/// All tensors of a safetensors file, on the processor, in the kind they are stored in.
+/// A safetensors file whose tensors are read as they are asked for.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    path: PathBuf,
+    map: memmap2::Mmap,
+}
+
+impl Mapped {
+    /// Opens a file; nothing of it is read yet.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    #[expect(unsafe_code, reason = "memory map; the argument stands at the call")]
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::read(path))?;
+        // SAFETY: the map is read-only and private to this value; a file that another process truncates meanwhile ends
+        // this process with SIGBUS, as it does for every program that maps checkpoints.
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::read(path))?;
+        Ok(Self { path: path.to_owned(), map })
+    }
+
+    /// What its header says.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a truncated file and a header whose offsets overlap, leave the file or do not fit the shapes.
+    pub(crate) fn tensors(&self) -> Result<Tensors<'_>> {
+        let views = SafeTensors::deserialize(&self.map).map_err(|e| {
+            Error::malformed(&self.path, format!("not a whole safetensors file ({e}): copy or download it again"))
+        })?;
+        Ok(Tensors { path: &self.path, views })
+    }
+}
+
+/// The tensors of a [`Mapped`] file.
+#[derive(Debug)]
+pub(crate) struct Tensors<'a> {
+    path: &'a Path,
+    views: SafeTensors<'a>,
+}
+
+impl Tensors<'_> {
+    /// A tensor, on the processor, in the kind it is stored in; `None` where the file has none of this name.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a kind the decoder cannot use.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<Tensor>> {
+        let Ok(view) = self.views.tensor(name) else { return Ok(None) };
+        let kind = kind_of(view.dtype()).ok_or_else(|| {
+            let why = format!("tensor {name} has type {:?}, which cannot be used here", view.dtype());
+            Error::malformed(self.path, why)
+        })?;
+        let shape: Vec<i64> = view.shape().iter().map(|&d| d as i64).collect();
+        Tensor::f_from_data_size(view.data(), &shape, kind)
+            .map(Some)
+            .map_err(|e| Error::malformed(self.path, format!("tensor {name}: {e}")))
+    }
+}
+
+/// All tensors of a safetensors file by name, on the processor, in the kind they are stored in.
 ///
 /// # Errors
 /// [`Error::Read`], or [`Error::Malformed`] for a truncated file, a header whose offsets overlap, leave the file or do
 /// not fit the shapes, and for kinds the decoder cannot use.
-#[expect(unsafe_code, reason = "memory map; the argument stands at the call")]
 pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>> {
-    let file = File::open(path).map_err(Error::read(path))?;
-    // SAFETY: the map is read-only and private to this function; a file that another process truncates meanwhile ends
-    // this process with SIGBUS, as it does for every program that maps checkpoints.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::read(path))?;
-    let tensors = SafeTensors::deserialize(&map).map_err(|e| {
-        Error::malformed(path, format!("not a whole safetensors file ({e}): copy or download it again"))
-    })?;
-    let mut out = Vec::new();
-    for (name, view) in tensors.iter() {
-        let kind = kind_of(view.dtype()).ok_or_else(|| {
-            Error::malformed(path, format!("tensor {name} has type {:?}, which cannot be used here", view.dtype()))
-        })?;
-        let shape: Vec<i64> = view.shape().iter().map(|&d| d as i64).collect();
-        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
-            .map_err(|e| Error::malformed(path, format!("tensor {name}: {e}")))?;
-        out.push((name.to_owned(), tensor));
-    }
-    out.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(out)
+    let mapped = Mapped::open(path)?;
+    let tensors = mapped.tensors()?;
+    let mut names: Vec<&str> = tensors.views.names().into_iter().collect();
+    names.sort_unstable();
+    names.into_iter().filter_map(|name| Some(tensors.get(name).transpose()?.map(|t| (name.to_owned(), t)))).collect()
 }
 
 /// The safetensors files of a model folder: the single one, or those its index names.

@@ -51,6 +51,11 @@ pub trait Loss: Sized {
     /// What the caller must compute before calling.
     fn needs(&self) -> Needs;
 
+    /// Whether the log-prob of a response token has a say in the loss of a sequence on `side`. See [`Objective::looks`].
+    fn looks(&self, _side: Side, _focus: f64) -> bool {
+        true
+    }
+
     /// Refuses parameters outside the domain of the formula.
     ///
     /// # Errors
@@ -143,6 +148,12 @@ impl Objective {
     /// What the caller must compute before calling [`Objective::pair`] or [`Objective::single`].
     pub fn needs(&self) -> Needs {
         each!(self, p => p.needs())
+    }
+
+    /// Whether the log-prob of a response token with this value of the focus mask has a say in the loss of a sequence on
+    /// `side` (of a pair: [`Side::Secure`] is the chosen one). Where it has none the derivative is zero, and any value serves.
+    pub fn looks(&self, side: Side, focus: f64) -> bool {
+        each!(self, p => p.looks(side, focus))
     }
 
     /// Refuses parameters outside the domain of the formula. Call it once, when the configuration is read.

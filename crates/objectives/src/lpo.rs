@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::numeric::{dot, finite, log_sigmoid, not_negative, positive, scaled, sigmoid};
 use crate::scored::normalised;
-use crate::{Compat, Error, Kl, Loss, Metrics, Needs, PairLoss, Scored, SimPo};
+use crate::{Compat, Error, Kl, Loss, Metrics, Needs, PairLoss, Scored, Side, SimPo};
 
 /// LPO's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +90,12 @@ impl Loss for Lpo {
 
     fn needs(&self) -> Needs {
         Needs { pair: true, focus: self.localise, ..Needs::default() }
+    }
+
+    fn looks(&self, side: Side, focus: f64) -> bool {
+        let likelihood = side != Side::Insecure && self.alpha() > 0.0;
+        // The code's form gives every token a weight, if a small one, and the ablation is SimPO.
+        !self.localise || self.compat == Compat::Code || focus > 0.0 || likelihood
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -41,6 +41,10 @@ impl Loss for SafeCoder {
         Needs { focus: true, kl: self.kl_weight > 0.0, ..Needs::default() }
     }
 
+    fn looks(&self, side: Side, focus: f64) -> bool {
+        side == Side::Standard || focus > 0.0
+    }
+
     fn check(&self) -> Result<(), Error> {
         not_negative("kl-weight", self.kl_weight)
     }

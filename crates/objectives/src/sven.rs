@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::numeric::{dot, log_sigmoid, not_negative, scaled, sigmoid};
 use crate::scored::{check_kl, normalised};
-use crate::{Error, Kl, Loss, Metrics, Needs, PairLoss, Scored};
+use crate::{Error, Kl, Loss, Metrics, Needs, PairLoss, Scored, Side};
 
 /// SVEN's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,10 @@ impl Loss for Sven {
 
     fn needs(&self) -> Needs {
         Needs { controls: true, focus: true, kl: self.kl_weight > 0.0, ..Needs::default() }
+    }
+
+    fn looks(&self, _side: Side, focus: f64) -> bool {
+        focus > 0.0
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -186,6 +186,29 @@ proptest! {
         }
     }
 
+    /// What an objective does not look at may be anything: neither its loss nor a derivative moves.
+    #[test]
+    fn what_is_not_looked_at_has_no_say(c in sequence(3..9), r in sequence(3..9), right in sequence(9..10)) {
+        let unseen = |o: &Objective, s: &Sequence, side: Side| {
+            let logp = s.logp.iter().zip(&s.mask).zip(&s.response);
+            let logp = logp.map(|((l, m), r)| if *r > 0.0 && o.looks(side, *m) { *l } else { 0.0 }).collect();
+            Sequence { logp, ..s.clone() }
+        };
+        for o in objectives() {
+            if o.needs().controls {
+                let blind = unseen(&o, &right, Side::Insecure);
+                assert_eq!(pair(&o, &right, &right), pair(&o, &blind, &blind), "{o:?}");
+            } else if is_pairwise(&o) {
+                let blind = (unseen(&o, &c, Side::Secure), unseen(&o, &r, Side::Insecure));
+                assert_eq!(pair(&o, &c, &r), pair(&o, &blind.0, &blind.1), "{o:?}");
+            } else {
+                for side in SIDES {
+                    assert_eq!(single(&o, &c, side), single(&o, &unseen(&o, &c, side), side), "{o:?} {side:?}");
+                }
+            }
+        }
+    }
+
     /// Exchanging the two arguments turns the margin around, and a step along the gradient favours the chosen side.
     #[test]
     fn arguments_are_not_interchangeable(c in sequence(3..9), r in sequence(3..9)) {

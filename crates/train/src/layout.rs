@@ -25,6 +25,7 @@ pub(crate) struct Entry<'a> {
     place: usize,
     /// Its example's number.
     pub(crate) example: usize,
+    side: Side,
     pub(crate) sequence: &'a Sequence,
 }
 
@@ -47,11 +48,16 @@ const fn control(side: Side) -> usize {
 }
 
 impl<'a> Layout<'a> {
-    /// Lays examples out.
+    /// Lays examples out; labels are those that `looks` takes a log-prob of, by side and focus, out of the response's.
     ///
     /// # Errors
     /// [`crate::Error::Model`] for ids outside the vocabulary.
-    pub(crate) fn of(decoder: &Decoder, examples: &[&'a Example], before: Before) -> Result<Self> {
+    pub(crate) fn of(
+        decoder: &Decoder,
+        examples: &[&'a Example],
+        before: Before,
+        looks: impl Fn(Side, f64) -> bool,
+    ) -> Result<Self> {
         let (mut groups, mut entries) = (Vec::new(), Vec::new());
         for (example, e) in examples.iter().enumerate() {
             let controls = match (before, e) {
@@ -63,17 +69,23 @@ impl<'a> Layout<'a> {
             for control in controls {
                 let sequences = e.sequences();
                 let group = groups.len();
+                let side = |place| match e {
+                    Example::Single { side, .. } => *side,
+                    Example::Pair { .. } if place == 0 => Side::Secure,
+                    Example::Pair { .. } => Side::Insecure,
+                };
                 entries.extend(sequences.iter().enumerate().map(|(place, &sequence)| Entry {
                     group,
                     place,
                     example,
+                    side: side(place),
                     sequence,
                 }));
                 groups.push(Group { sequences: sequences.iter().map(|s| s.ids.clone()).collect(), control });
             }
         }
         let packed = Packed::new(&groups, decoder)?;
-        let (labels, index) = ask(&entries, &packed.groups);
+        let (labels, index) = ask(&entries, &packed.groups, looks);
         Ok(Self { packed, entries, labels, index })
     }
 
@@ -92,14 +104,14 @@ impl<'a> Layout<'a> {
 }
 
 /// Collects the labels of a packed batch; a label that two sequences share is asked once.
-fn ask(entries: &[Entry], placed: &[Placed]) -> (Labels, Vec<Vec<Option<usize>>>) {
+fn ask(entries: &[Entry], placed: &[Placed], looks: impl Fn(Side, f64) -> bool) -> (Labels, Vec<Vec<Option<usize>>>) {
     let mut seen: HashMap<(usize, u32), usize> = HashMap::new();
     let mut labels = Labels::default();
     let mut index = Vec::with_capacity(entries.len());
-    for Entry { group, place, sequence, .. } in entries {
+    for Entry { group, place, side, sequence, .. } in entries {
         let mut positions = Vec::with_capacity(sequence.ids.len().saturating_sub(1));
         for t in 1..sequence.ids.len() {
-            if sequence.response[t] == 0.0 {
+            if sequence.response[t] == 0.0 || !looks(*side, sequence.focus[t]) {
                 positions.push(None);
                 continue;
             }

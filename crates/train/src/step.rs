@@ -111,7 +111,9 @@ pub fn part(
     sums: &mut Sums,
 ) -> Result<()> {
     let needs = objective.needs();
-    let laid = Layout::of(decoder, examples, if needs.controls { Before::Both } else { Before::First })?;
+    // The divergence looks where the log-probs do not.
+    let looks = |side, focus| needs.kl || objective.looks(side, focus);
+    let laid = Layout::of(decoder, examples, if needs.controls { Before::Both } else { Before::First }, looks)?;
     sums.tokens += laid.entries.iter().map(|e| e.sequence.ids.len()).sum::<usize>();
     sums.unique += laid.packed.tokens();
     let frozen = if needs.kl { Some(Frozen::of(decoder, examples, &laid)?) } else { None };
@@ -139,7 +141,12 @@ pub fn part(
         part.judge(&logp, None, sums)?;
         gradient
     } else {
-        let (logp, kept) = head.log_probs_keeping(&tape.hidden, labels);
+        // Beside a divergence few of the labels are told anything: making their logits again is the cheaper way.
+        let (logp, kept) = if needs.kl {
+            (head.log_probs(&tape.hidden, labels), None)
+        } else {
+            head.log_probs_keeping(&tape.hidden, labels)
+        };
         let d = part.judge(&logp, moved(&tape.hidden).as_deref(), sums)?;
         let mut gradient = head.backward(&tape.hidden, labels, &d.logp, kept);
         if let Some(frozen) = &frozen {
@@ -160,7 +167,7 @@ struct Frozen {
 
 impl Frozen {
     fn of(decoder: &Decoder, examples: &[&Example], laid: &Layout) -> Result<Self> {
-        let below = Layout::of(decoder, examples, Before::Nothing)?;
+        let below = Layout::of(decoder, examples, Before::Nothing, |_, _| true)?;
         Ok(Self { hidden: decoder.forward(&below.packed, Pass::REFERENCE), rows: laid.beside(&below) })
     }
 
@@ -257,7 +264,7 @@ fn scored<'a>(sequence: &'a Sequence, logp: &'a [f64], reference: Option<&'a [f6
 /// # Errors
 /// See [`part`].
 pub fn reference(decoder: &Decoder, examples: &[&Example]) -> Result<Vec<Reference>> {
-    let laid = Layout::of(decoder, examples, Before::Nothing)?;
+    let laid = Layout::of(decoder, examples, Before::Nothing, |_, _| true)?;
     let hidden = decoder.forward(&laid.packed, Pass::REFERENCE);
     let logp = Head::frozen(decoder).log_probs(&hidden, &laid.labels);
     let mut out: Vec<Reference> = vec![Vec::new(); examples.len()];

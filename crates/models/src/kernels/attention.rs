@@ -9,6 +9,7 @@ use super::{
     stored::{LANES, Rows, Stored, exp, sum, widest},
     threads,
     tile_attention::{self, Backward},
+    tiles::Multiplied,
 };
 use crate::packing::{Placed, Seen, seen};
 use tch::{Device, Kind, Tensor};
@@ -56,17 +57,17 @@ pub(crate) fn attention(
     let out = Tensor::zeros([n, heads * dim], (q.kind(), Device::Cpu));
     let normaliser = Tensor::empty([n, heads], (Kind::Float, Device::Cpu));
     let [q, k, v] = [q, k, v].map(Tensor::contiguous);
-    let (tiled, others) = divided(groups, &q);
-    if !tiled.is_empty() {
-        tile_attention::forward([&q, &k, &v], &out, &normaliser, &tiled, window);
-    }
-    by_kind!(q.kind(), T => forward::<T>([&q, &k, &v], &out, &normaliser, &others, window));
+    by_kind!(q.kind(), T => {
+        let (blocked, others) = divided::<T>(groups, &q);
+        tile_attention::forward::<T>([&q, &k, &v], &out, &normaliser, &blocked, window);
+        forward::<T>([&q, &k, &v], &out, &normaliser, &others, window);
+    });
     (out, normaliser)
 }
 
-/// Groups whose heads go to the processor's tiles, and the others.
-fn divided(groups: &[Placed], q: &Tensor) -> (Vec<Placed>, Vec<Placed>) {
-    groups.iter().cloned().partition(|place| tile_attention::serves(place, q))
+/// Groups whose heads are multiplied in blocks, and the others.
+fn divided<T: Multiplied>(groups: &[Placed], q: &Tensor) -> (Vec<Placed>, Vec<Placed>) {
+    groups.iter().cloned().partition(|place| tile_attention::serves::<T>(place, q))
 }
 
 #[expect(unsafe_code, reason = "every head of every group is taken once")]
@@ -123,14 +124,14 @@ pub(crate) fn attention_backward(
 ) -> [Tensor; 3] {
     let tensors = [q, k, v, out, d_out].map(Tensor::contiguous);
     let gradients = [q, k, v].map(|t| Tensor::zeros(t.size(), (t.kind(), Device::Cpu)));
-    let (tiled, others) = divided(groups, q);
-    if !tiled.is_empty() {
+    by_kind!(q.kind(), T => {
+        let (blocked, others) = divided::<T>(groups, q);
         let [q, k, v, out, d_out] = &tensors;
         let [d_q, d_k, d_v] = &gradients;
         let of = Backward { inputs: [q, k, v], out, d_out, normaliser, gradients: [d_q, d_k, d_v] };
-        tile_attention::backward(&of, &tiled, window);
-    }
-    by_kind!(q.kind(), T => backward::<T>(&tensors, normaliser, &gradients, &others, window));
+        tile_attention::backward::<T>(&of, &blocked, window);
+        backward::<T>(&tensors, normaliser, &gradients, &others, window);
+    });
     gradients
 }
 

@@ -124,21 +124,21 @@ pub(super) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
 /// A closure handed to one such function would not do: unless the compiler happens to inline it, its body is compiled
 /// without the vectors, and every fused multiply-add becomes a call.
 macro_rules! widest {
-    ($(#[$meta:meta])* fn $name:ident<$($g:ident),*>($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident;) => {
+    ($(#[$meta:meta])* fn $name:ident<$($g:ident $(: $bound:ident)?),*>($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident;) => {
         $(#[$meta])*
         #[inline]
         #[expect(unsafe_code, reason = "calls of functions whose processor features were just detected")]
-        fn $name<$($g: Stored),*>($($arg: $type),*) $(-> $out)? {
+        fn $name<$($g: Stored $(+ $bound)?),*>($($arg: $type),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]
             {
                 $(#[$meta])*
                 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-                fn avx512<$($g: Stored),*>($($arg: $type),*) $(-> $out)? {
+                fn avx512<$($g: Stored $(+ $bound)?),*>($($arg: $type),*) $(-> $out)? {
                     $body($($arg),*)
                 }
                 $(#[$meta])*
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2<$($g: Stored),*>($($arg: $type),*) $(-> $out)? {
+                fn avx2<$($g: Stored $(+ $bound)?),*>($($arg: $type),*) $(-> $out)? {
                     $body($($arg),*)
                 }
                 if is_x86_feature_detected!("avx512f")

@@ -1,35 +1,30 @@
-//! Attention of bf16 groups and its derivative on the processor's matrix tiles, 64 queries against 64 keys at a time.
+//! Attention of long enough groups and its derivative through the kernels of [`super::tiles`], 64 queries against 64 keys at a
+//! time.
 //!
 //! Blocks of scores stand with a key a row and a query a column. So a query's maximum and sum are taken down the columns, all
-//! queries of a block at once, and what leaves the exponential lies as the tiles read the right side of the next product: two
-//! rows of it, interleaved. Probabilities and their derivatives are rounded to bf16 between products, as in libtorch's flash
-//! kernels; sums stay in f32.
+//! queries of a block at once, and what leaves the exponential lies as the kernels read the right side of the next product: of
+//! bf16 two rows of it, interleaved. Probabilities and their derivatives are rounded to the tensors' kind between products, as in
+//! libtorch's flash kernels; sums stay in f32.
 
 use super::{
-    panels::Form,
-    stored::{Bf16, Rows, Stored, exp, widest},
+    stored::{Rows, Stored, exp, widest},
     threads,
-    tile_blocks::{Head, SIDE, Shape, Words, both},
-    tiles::{Tiles, multiplies, tile_product},
+    tile_blocks::{Head, SIDE, Shape, Values},
+    tiles::{Multiplied, Tiles, reads},
 };
 use crate::packing::{Placed, Seen, seen};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// Score of a key that a query does not see.
 const UNSEEN: f32 = -1e30;
 
 /// Rows of a group below which blocks are mostly empty.
-const ROWS: usize = 128;
-
-/// Values of all heads of a row below which a model is so small that its products are libtorch's too
-/// ([`crate::Compute::tiles`]).
-const WIDTH: usize = 512;
+const ROWS: usize = 64;
 
 /// Whether a group's heads are computed here.
-pub(super) fn serves(place: &Placed, q: &Tensor) -> bool {
-    let (heads, dim) = (q.size()[1] as usize, q.size()[2] as usize);
-    let suits = dim.is_multiple_of(32) && dim <= 256 && heads * dim >= WIDTH && place.rows() >= ROWS;
-    suits && q.kind() == Kind::BFloat16 && multiplies(Form::Pairs)
+pub(super) fn serves<T: Multiplied>(place: &Placed, q: &Tensor) -> bool {
+    let dim = q.size()[2] as usize;
+    dim.is_multiple_of(32) && dim <= 256 && place.rows() >= ROWS && reads(T::FORM)
 }
 
 /// What the queries of a block see, by query; nothing where there is none.
@@ -80,7 +75,7 @@ impl Sight {
 
 /// Output `[n, heads * dim]` and normalisers `[n, heads]` of the groups' rows.
 #[expect(unsafe_code, reason = "every key head of every group is taken once, with its query heads")]
-pub(super) fn forward(
+pub(super) fn forward<T: Multiplied>(
     [q, k, v]: [&Tensor; 3],
     out: &Tensor,
     normaliser: &Tensor,
@@ -88,7 +83,7 @@ pub(super) fn forward(
     window: Option<usize>,
 ) {
     let (heads, kv_heads, dim) = (q.size()[1] as usize, k.size()[1] as usize, q.size()[2] as usize);
-    let rows = |t| Rows::<Bf16>::of(t, dim);
+    let rows = |t| Rows::<T>::of(t, dim);
     let (q, k, v, out, normaliser) = (rows(q), rows(k), rows(v), rows(out), Rows::<f32>::of(normaliser, 1));
     threads::each(groups.len() * heads, |task| {
         let (place, head) = (&groups[task / heads], task % heads);
@@ -96,27 +91,27 @@ pub(super) fn forward(
         let shape = Shape::new(place.rows(), dim);
         let at = |i: usize, heads: usize, head: usize| (place.start + i) * heads + head;
         // SAFETY: queries, keys and values are only read.
-        let row = |t: &Rows<'_, Bf16>, i: usize| unsafe { &*std::ptr::from_mut(t.chunk(i, i + 1)) };
-        let queries = Head { shape, row: &|i| row(&q, at(i, heads, head)) }.pairs_of_columns();
+        let row = |t: &Rows<'_, T>, i: usize| unsafe { &*std::ptr::from_mut(t.chunk(i, i + 1)) };
+        let queries = Head { shape, row: &|i| row(&q, at(i, heads, head)) }.right_by_columns();
         let keys = Head { shape, row: &|i| row(&k, at(i, kv_heads, kv)) }.by_rows();
         let values = Head { shape, row: &|i| row(&v, at(i, kv_heads, kv)) }.by_columns();
         let seen = seen(place, window);
-        let mut scores = Words::new(shape.blocks * SIDE * SIDE);
-        let (mut shares, mut sums) = (Words::new(SIDE * SIDE / 2), Words::new(dim * SIDE));
+        let mut scores = Values::<f32>::new(shape.blocks * SIDE * SIDE);
+        let (mut shares, mut sums) = (Values::<T>::new(SIDE * SIDE), Values::<f32>::new(dim * SIDE));
         let _tiles = Tiles;
         for block in 0..shape.blocks {
             let own = shape.rows_of(block);
             let sight = Sight::of(&seen[own.clone()]);
             let mut column = Columns::new(dim);
-            for (&keys_of, scores) in sight.blocks.iter().zip(scores.floats().chunks_exact_mut(SIDE * SIDE)) {
+            for (&keys_of, scores) in sight.blocks.iter().zip(scores.all().chunks_exact_mut(SIDE * SIDE)) {
                 let (left, right) = (keys.at(keys_of * shape.block()), queries.at(block * shape.block()));
-                tile_product([SIDE, SIDE, dim], left, right, scores, false);
+                T::product([SIDE, SIDE, dim], left, right, scores, false);
                 wide_highest(&sight, keys_of, scores, &mut column);
             }
             for (n, &keys_of) in sight.blocks.iter().enumerate() {
-                wide_share(&scores.floats()[n * SIDE * SIDE..][..SIDE * SIDE], shares.words(), &mut column);
+                wide_share(&scores.all()[n * SIDE * SIDE..][..SIDE * SIDE], shares.all(), &mut column);
                 let left = values.at(keys_of * shape.block());
-                tile_product([dim, SIDE, SIDE], left, shares.at(0), sums.floats(), n > 0);
+                T::product([dim, SIDE, SIDE], left, shares.at(0), sums.all(), n > 0);
             }
             for (i, row) in own.enumerate() {
                 let row = at(row, heads, head);
@@ -124,8 +119,8 @@ pub(super) fn forward(
                 let (out, normaliser) = unsafe { (out.chunk(row, row + 1), normaliser.chunk(row, row + 1)) };
                 normaliser[0] = column.highest[i].mul_add(column.scale, column.total[i].ln());
                 let inverse = 1.0 / column.total[i];
-                for (o, s) in out.iter_mut().zip(sums.floats().chunks_exact(SIDE)) {
-                    *o = Bf16::store(s[i] * inverse);
+                for (o, s) in out.iter_mut().zip(sums.all().chunks_exact(SIDE)) {
+                    *o = T::store(s[i] * inverse);
                 }
             }
         }
@@ -149,7 +144,7 @@ widest! {
     fn wide_highest<>(sight: &Sight, block: usize, scores: &mut [f32], column: &mut Columns) = highest;
 }
 widest! {
-    fn wide_share<>(scores: &[f32], shares: &mut [u32], column: &mut Columns) = share;
+    fn wide_share<T: Multiplied>(scores: &[f32], shares: &mut [T], column: &mut Columns) = share;
 }
 
 /// Hides what is not seen and takes the maxima.
@@ -167,18 +162,20 @@ fn highest(sight: &Sight, block: usize, scores: &mut [f32], column: &mut Columns
     column.highest = highest;
 }
 
-/// Exponentials of a block, two rows of keys interleaved, and their sums.
+/// Exponentials of a block as a right side, and their sums.
 #[inline(always)]
-fn share(scores: &[f32], shares: &mut [u32], column: &mut Columns) {
+fn share<T: Multiplied>(scores: &[f32], shares: &mut [T], column: &mut Columns) {
     let (mut total, scale) = (column.total, column.scale);
     let less: [f32; SIDE] = column.highest.map(|h| -h * scale);
     let rows = scores.as_chunks::<SIDE>().0.as_chunks::<2>().0;
-    for ([even, odd], to) in rows.iter().zip(shares.as_chunks_mut::<SIDE>().0) {
+    for ([even, odd], to) in rows.iter().zip(shares.chunks_exact_mut(2 * SIDE)) {
+        let (mut a, mut b) = ([0f32; SIDE], [0f32; SIDE]);
         for i in 0..SIDE {
-            let (a, b) = (exp(even[i].mul_add(scale, less[i]).min(0.0)), exp(odd[i].mul_add(scale, less[i]).min(0.0)));
-            total[i] += a + b;
-            to[i] = both(Bf16::store(a), Bf16::store(b));
+            a[i] = exp(even[i].mul_add(scale, less[i]).min(0.0));
+            b[i] = exp(odd[i].mul_add(scale, less[i]).min(0.0));
+            total[i] += a[i] + b[i];
         }
+        T::weave(&a, &b, to);
     }
     column.total = total;
 }
@@ -194,10 +191,10 @@ pub(super) struct Backward<'a> {
 
 /// Gradients of queries, keys and values on the groups' rows.
 #[expect(unsafe_code, reason = "every key head of every group is taken once, with its query heads")]
-pub(super) fn backward(of: &Backward<'_>, groups: &[Placed], window: Option<usize>) {
+pub(super) fn backward<T: Multiplied>(of: &Backward<'_>, groups: &[Placed], window: Option<usize>) {
     let [q, k, v] = of.inputs;
     let (heads, kv_heads, dim) = (q.size()[1] as usize, k.size()[1] as usize, q.size()[2] as usize);
-    let rows = |t| Rows::<Bf16>::of(t, dim);
+    let rows = |t| Rows::<T>::of(t, dim);
     let (q, k, v, out, d_out) = (rows(q), rows(k), rows(v), rows(of.out), rows(of.d_out));
     let [d_q, d_k, d_v] = of.gradients.map(rows);
     let normaliser = Rows::<f32>::of(of.normaliser, 1);
@@ -207,21 +204,21 @@ pub(super) fn backward(of: &Backward<'_>, groups: &[Placed], window: Option<usiz
         let shape = Shape::new(place.rows(), dim);
         let at = |i: usize, heads: usize, head: usize| (place.start + i) * heads + head;
         // SAFETY: what is read here is not written.
-        let row = |t: &Rows<'_, Bf16>, i: usize| unsafe { &*std::ptr::from_mut(t.chunk(i, i + 1)) };
+        let row = |t: &Rows<'_, T>, i: usize| unsafe { &*std::ptr::from_mut(t.chunk(i, i + 1)) };
         let keys = Head { shape, row: &|i| row(&k, at(i, kv_heads, kv)) };
         let values = Head { shape, row: &|i| row(&v, at(i, kv_heads, kv)) };
         let (key_rows, key_columns, value_rows) = (keys.by_rows(), keys.by_columns(), values.by_rows());
-        let (mut d_keys, mut d_values) = (Words::new(shape.blocks * SIDE * dim), Words::new(shape.blocks * SIDE * dim));
-        let [mut scores, mut slopes] = [(); 2].map(|()| Words::new(SIDE * SIDE));
-        let [mut p, mut ds, mut ds_pairs] = [(); 3].map(|()| Words::new(SIDE * SIDE / 2));
-        let mut d_queries = Words::new(dim * SIDE);
+        let [mut d_keys, mut d_values] = [(); 2].map(|()| Values::<f32>::new(shape.blocks * SIDE * dim));
+        let [mut scores, mut slopes] = [(); 2].map(|()| Values::<f32>::new(SIDE * SIDE));
+        let [mut p, mut ds, mut ds_right] = [(); 3].map(|()| Values::<T>::new(SIDE * SIDE));
+        let mut d_queries = Values::<f32>::new(dim * SIDE);
         let seen = seen(place, window);
         let _tiles = Tiles;
         for head in kv * times..(kv + 1) * times {
             let queries = Head { shape, row: &|i| row(&q, at(i, heads, head)) };
             let outward = Head { shape, row: &|i| row(&d_out, at(i, heads, head)) };
-            let (query_columns, query_pairs) = (queries.pairs_of_columns(), queries.pairs_of_rows());
-            let (outward_columns, outward_pairs) = (outward.pairs_of_columns(), outward.pairs_of_rows());
+            let (query_columns, query_rows) = (queries.right_by_columns(), queries.right_by_rows());
+            let (outward_columns, outward_rows) = (outward.right_by_columns(), outward.right_by_rows());
             for block in 0..shape.blocks {
                 let own = shape.rows_of(block);
                 let sight = Sight::of(&seen[own.clone()]);
@@ -235,37 +232,38 @@ pub(super) fn backward(of: &Backward<'_>, groups: &[Placed], window: Option<usiz
                 let here = block * shape.block();
                 for (n, &keys_of) in sight.blocks.iter().enumerate() {
                     let there = keys_of * shape.block();
-                    tile_product([SIDE, SIDE, dim], key_rows.at(there), query_columns.at(here), scores.floats(), false);
+                    T::product([SIDE, SIDE, dim], key_rows.at(there), query_columns.at(here), scores.all(), false);
                     let right = outward_columns.at(here);
-                    tile_product([SIDE, SIDE, dim], value_rows.at(there), right, slopes.floats(), false);
+                    T::product([SIDE, SIDE, dim], value_rows.at(there), right, slopes.all(), false);
                     if !sight.whole(keys_of) {
-                        wide_hide(&sight, keys_of, scores.floats());
+                        wide_hide(&sight, keys_of, scores.all());
                     }
-                    let to = [p.halves(), ds.halves()];
-                    wide_slope(scores.floats(), slopes.floats(), &column, to, ds_pairs.words());
+                    let to = [p.all(), ds.all(), ds_right.all()];
+                    wide_slope(scores.all(), slopes.all(), &column, to);
                     let sums = keys_of * SIDE * dim..(keys_of + 1) * SIDE * dim;
-                    let d_values = &mut d_values.floats()[sums.clone()];
-                    tile_product([SIDE, dim, SIDE], p.at(0), outward_pairs.at(here), d_values, true);
-                    tile_product([SIDE, dim, SIDE], ds.at(0), query_pairs.at(here), &mut d_keys.floats()[sums], true);
+                    let d_values = &mut d_values.all()[sums.clone()];
+                    T::product([SIDE, dim, SIDE], p.at(0), outward_rows.at(here), d_values, true);
+                    T::product([SIDE, dim, SIDE], ds.at(0), query_rows.at(here), &mut d_keys.all()[sums], true);
                     let left = key_columns.at(there);
-                    tile_product([dim, SIDE, SIDE], left, ds_pairs.at(0), d_queries.floats(), n > 0);
+                    let right = if T::TOGETHER == 1 { ds.at(0) } else { ds_right.at(0) };
+                    T::product([dim, SIDE, SIDE], left, right, d_queries.all(), n > 0);
                 }
                 for (i, r) in own.enumerate() {
                     let r = at(r, heads, head);
                     // SAFETY: this row of this head belongs to this task alone.
                     let d_q = unsafe { d_q.chunk(r, r + 1) };
-                    for (d, s) in d_q.iter_mut().zip(d_queries.floats().chunks_exact(SIDE)) {
-                        *d = Bf16::store(s[i]);
+                    for (d, s) in d_q.iter_mut().zip(d_queries.all().chunks_exact(SIDE)) {
+                        *d = T::store(s[i]);
                     }
                 }
             }
         }
-        for (t, sums) in [(&d_k, d_keys.floats()), (&d_v, d_values.floats())] {
+        for (t, sums) in [(&d_k, d_keys.all()), (&d_v, d_values.all())] {
             for (i, sums) in (0..shape.rows).zip(sums.chunks_exact(dim)) {
                 let r = at(i, kv_heads, kv);
                 // SAFETY: rows of this key head belong to this task alone.
                 let to = unsafe { t.chunk(r, r + 1) };
-                to.iter_mut().zip(sums).for_each(|(d, s)| *d = Bf16::store(*s));
+                to.iter_mut().zip(sums).for_each(|(d, s)| *d = T::store(*s));
             }
         }
     });
@@ -285,10 +283,10 @@ impl Slopes {
     }
 }
 
-widest! { fn wide_dot<>(a: &[Bf16], b: &[Bf16]) -> f32 = dot; }
+widest! { fn wide_dot<T>(a: &[T], b: &[T]) -> f32 = dot; }
 
 #[inline(always)]
-fn dot(a: &[Bf16], b: &[Bf16]) -> f32 {
+fn dot<T: Stored>(a: &[T], b: &[T]) -> f32 {
     super::stored::sum(a.len().min(b.len()), |i| a[i].load() * b[i].load())
 }
 
@@ -300,30 +298,28 @@ fn hide(sight: &Sight, block: usize, scores: &mut [f32]) {
 }
 
 widest! {
-    fn wide_slope<>(scores: &[f32], slopes: &[f32], column: &Slopes, to: [&mut [Bf16]; 2], pairs: &mut [u32]) = slope;
+    fn wide_slope<T: Multiplied>(scores: &[f32], slopes: &[f32], column: &Slopes, to: [&mut [T]; 3]) = slope;
 }
 
-/// With `p = exp(s scale - log)`: `ds = p (dp - along) scale`, by rows and as interleaved pairs of rows.
+/// With `p = exp(s scale - log)`: `p`, and `ds = p (dp - along) scale` by rows and as a right side.
 #[inline(always)]
-fn slope(scores: &[f32], slopes: &[f32], column: &Slopes, [p, ds]: [&mut [Bf16]; 2], pairs: &mut [u32]) {
-    let scale = column.scale;
-    let two = |t: &'_ [f32], r: usize| -> ([f32; SIDE], [f32; SIDE]) {
-        let rows = &t.as_chunks::<SIDE>().0[2 * r..2 * r + 2];
-        (rows[0], rows[1])
-    };
-    let (p, ds) = (p.as_chunks_mut::<SIDE>().0, ds.as_chunks_mut::<SIDE>().0);
-    for (r, pairs) in pairs.as_chunks_mut::<SIDE>().0.iter_mut().enumerate() {
-        let ((even, odd), (d_even, d_odd)) = (two(scores, r), two(slopes, r));
-        let [p_even, p_odd] = &mut p[2 * r..2 * r + 2] else { return };
-        let [ds_even, ds_odd] = &mut ds[2 * r..2 * r + 2] else { return };
+fn slope<T: Multiplied>(scores: &[f32], slopes: &[f32], column: &Slopes, [p, ds, right]: [&mut [T]; 3]) {
+    let (scale, log, along) = (column.scale, &column.log, &column.along);
+    let rows = scores.as_chunks::<SIDE>().0.iter().zip(slopes.as_chunks::<SIDE>().0);
+    for ((s, d), (p, ds)) in rows.zip(p.as_chunks_mut::<SIDE>().0.iter_mut().zip(ds.as_chunks_mut::<SIDE>().0)) {
         for i in 0..SIDE {
-            let share = |s: f32| exp((s * scale - column.log[i]).min(0.0));
-            let (a, b) = (share(even[i]), share(odd[i]));
-            let (da, db) = (a * (d_even[i] - column.along[i]) * scale, b * (d_odd[i] - column.along[i]) * scale);
-            let (da, db) = (Bf16::store(da), Bf16::store(db));
-            (p_even[i], p_odd[i]) = (Bf16::store(a), Bf16::store(b));
-            (ds_even[i], ds_odd[i]) = (da, db);
-            pairs[i] = both(da, db);
+            let share = exp((s[i] * scale - log[i]).min(0.0));
+            p[i] = T::store(share);
+            ds[i] = T::store(share * (d[i] - along[i]) * scale);
+        }
+    }
+    if T::TOGETHER == 2 {
+        for ([even, odd], to) in
+            ds.as_chunks::<SIDE>().0.as_chunks::<2>().0.iter().zip(right.as_chunks_mut::<2>().0.chunks_exact_mut(SIDE))
+        {
+            for i in 0..SIDE {
+                to[i] = [even[i], odd[i]];
+            }
         }
     }
 }
@@ -331,8 +327,8 @@ fn slope(scores: &[f32], slopes: &[f32], column: &Slopes, [p, ds]: [&mut [Bf16];
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{attention, attention_backward};
-    use tch::Device;
+    use crate::kernels::{attention, attention_backward, stored::Bf16};
+    use tch::{Device, Kind};
 
     /// Attention and its gradients in f32 by libtorch's graph, from the same rounded inputs.
     fn exactly(
@@ -365,11 +361,16 @@ mod tests {
         (out, leaves.map(|t| t.grad()))
     }
 
-    /// Trees, windows, shared keys, lengths that fill no block, rows of no group: as exact as rounding to bf16 allows.
+    /// Trees, windows, shared keys, lengths that fill no block, rows of no group: as exact as rounding to the kind allows.
     #[test]
     fn blocks_are_attention() {
-        if !multiplies(Form::Pairs) {
-            eprintln!("skipped: this processor has no bf16 units");
+        blocks_are_attention_of::<Bf16>(6e-3);
+        blocks_are_attention_of::<f32>(5e-6);
+    }
+
+    fn blocks_are_attention_of<T: Multiplied>(most: f64) {
+        if !reads(T::FORM) {
+            eprintln!("skipped: this processor has no units for {:?}", T::KIND);
             return;
         }
         tch::manual_seed(5);
@@ -379,11 +380,10 @@ mod tests {
         {
             let groups = [place(0, 100, &[61, 90]), place(251, 0, &[128]), place(379, 130, &[1, 300])];
             let n = 379 + 431 + 6;
-            let random =
-                |heads: i64| Tensor::randn([n, heads, dim], (Kind::Float, Device::Cpu)).to_kind(Kind::BFloat16);
+            let random = |heads: i64| Tensor::randn([n, heads, dim], (Kind::Float, Device::Cpu)).to_kind(T::KIND);
             let (q, k, v) = (random(heads), random(kv_heads), random(kv_heads));
             let d_out = random(heads).flatten(1, 2);
-            assert!(groups.iter().all(|g| serves(g, &q)), "this is what is tested");
+            assert!(groups.iter().all(|g| serves::<T>(g, &q)), "this is what is tested");
             let (want, gradients) = exactly([&q, &k, &v], &d_out.to_kind(Kind::Float), &groups, window);
             let (out, log) = attention(&q, &k, &v, &groups, window);
             let got = attention_backward([&q, &k, &v], &out, &log, &d_out, &groups, window);
@@ -391,7 +391,7 @@ mod tests {
             let pairs = [(&out, &want), (&got[0], &gradients[0]), (&got[1], &gradients[1]), (&got[2], &gradients[2])];
             for (name, (got, want)) in names.iter().zip(pairs) {
                 let apart = (got.to_kind(Kind::Float) - want).norm().double_value(&[]) / want.norm().double_value(&[]);
-                assert!(apart < 6e-3, "{name} of {heads} heads of {dim}, window {window:?}: {apart}");
+                assert!(apart < most, "{name} of {heads} heads of {dim}, window {window:?}: {apart}");
             }
         }
     }

@@ -69,14 +69,16 @@ impl Split {
         }
     }
 
-    /// Whether a variant, or another variant of its lesson with the same code, belongs to an evaluation part: such code
-    /// is kept out of every training set.
+    /// Code that an evaluation part asks of any of these lessons. It is kept out of every training set, whichever lesson it
+    /// would come from: two lessons may have the same answer.
     #[must_use]
-    pub fn evaluated_code(&self, lesson: &Lesson) -> BTreeSet<String> {
-        (0..lesson.variants())
-            .filter(|&n| matches!(self.part(&lesson.id, n), Part::Variants | Part::Lessons))
-            .map(|n| lesson.variant(n).secure)
-            .collect()
+    pub fn evaluated_code<'a>(&self, lessons: impl IntoIterator<Item = &'a Lesson>) -> BTreeSet<String> {
+        let evaluated = |lesson: &'a Lesson| {
+            (0..lesson.variants())
+                .filter(|&n| matches!(self.part(&lesson.id, n), Part::Variants | Part::Lessons))
+                .map(|n| lesson.variant(n).secure)
+        };
+        lessons.into_iter().flat_map(evaluated).collect()
     }
 }
 
@@ -98,5 +100,20 @@ mod tests {
                 assert_eq!(split.holds_out(&id), matches!(part, Part::Lessons | Part::Withheld));
             }
         }
+    }
+
+    /// Lessons that share code share what is kept out of training.
+    #[test]
+    fn code_of_another_lessons_task_is_evaluated_code() -> Result<(), crate::library::Error> {
+        let (split, lessons) = (Split::default(), crate::library::embedded()?);
+        let all = split.evaluated_code(&lessons);
+        let trains = |lesson: &&Lesson, n| split.part(&lesson.id, n) == Part::Train;
+        let shared = lessons.iter().any(|lesson| {
+            let own = split.evaluated_code([lesson]);
+            let mut codes = (0..lesson.variants()).filter(|&n| trains(&lesson, n)).map(|n| lesson.variant(n).secure);
+            codes.any(|code| all.contains(&code) && !own.contains(&code))
+        });
+        assert!(shared, "no lesson would train on another's task: this test has lost its subject");
+        Ok(())
     }
 }

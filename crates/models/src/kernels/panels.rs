@@ -8,7 +8,7 @@
 
 use super::{
     by_kind,
-    stored::{Bf16, Rows, Stored, widest},
+    stored::{Bf16, Rows, SQUARE, Stored, exchange, turn_square, widest},
     threads,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,26 +186,39 @@ widest! { fn wide_turn<T>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32
 fn turn<T: Stored>(rows: &[T], k: usize, high: &mut [u32], low: &mut [u32]) -> bool {
     let mut left = 0;
     let width = rows.len() / k;
-    let mut from = 0;
-    while from < k {
-        let pairs = (k - from).min(ROWS) / 2;
-        for column in 0..width {
-            let row = &rows[column * k + from..][..2 * pairs];
-            let mut halves = [(0u32, 0u32); ROWS / 2];
-            for (pair, of) in halves[..pairs].iter_mut().zip(row.as_chunks::<2>().0) {
-                let ((a, c), (b, d)) = (of[0].halves(), of[1].halves());
-                *pair = (u32::from(a) | u32::from(b) << 16, u32::from(c) | u32::from(d) << 16);
-            }
-            for (i, &(of_high, of_low)) in halves[..pairs].iter().enumerate() {
-                let at = (from / 2 + i) * width + column;
-                high[at] = of_high;
-                if T::SPLIT {
-                    low[at] = of_low;
-                    left |= of_low;
+    let pair = |column: usize, pair: usize| {
+        let of = &rows[column * k + 2 * pair..][..2];
+        let ((a, c), (b, d)) = (of[0].halves(), of[1].halves());
+        (u32::from(a) | u32::from(b) << 16, u32::from(c) | u32::from(d) << 16)
+    };
+    let squares = |sides: usize| sides - sides % SQUARE;
+    for column in (0..squares(width)).step_by(SQUARE) {
+        for from in (0..squares(k / 2)).step_by(SQUARE) {
+            let (mut of_high, mut of_low) = ([[0u32; SQUARE]; SQUARE], [[0u32; SQUARE]; SQUARE]);
+            for i in 0..SQUARE {
+                for j in 0..SQUARE {
+                    (of_high[i][j], of_low[i][j]) = pair(column + i, from + j);
                 }
             }
+            let at = from * width + column;
+            turn_square(&of_high, &mut high[at..], width);
+            if T::SPLIT {
+                turn_square(&of_low, &mut low[at..], width);
+                left |= of_low.iter().flatten().fold(0, |all, x| all | x);
+            }
         }
-        from += ROWS;
+    }
+    // What fills no square: the last pairs of all columns, and all pairs of the last columns.
+    for column in 0..width {
+        let from = if column < squares(width) { squares(k / 2) } else { 0 };
+        for i in from..k / 2 {
+            let (of_high, of_low) = pair(column, i);
+            high[i * width + column] = of_high;
+            if T::SPLIT {
+                low[i * width + column] = of_low;
+                left |= of_low;
+            }
+        }
     }
     left != 0
 }
@@ -272,13 +285,7 @@ widest! { fn wide_stretch<>(rows: &[f32], k: usize, from: usize, to: &mut [f32])
 #[inline(always)]
 fn stretch(rows: &[f32], k: usize, from: usize, to: &mut [f32]) {
     let n = rows.len() / k;
-    let width = to.len() / n;
-    for column in 0..n {
-        let row = &rows[column * k + from..][..width];
-        for (to, &x) in to[column..].iter_mut().step_by(n).zip(row) {
-            *to = x;
-        }
-    }
+    exchange([n, to.len() / n], |row| &rows[row * k + from..(row + 1) * k], to, n);
 }
 
 #[expect(unsafe_code, reason = "every panel is taken once")]

@@ -119,6 +119,44 @@ pub(super) fn sum(n: usize, f: impl Fn(usize) -> f32) -> f32 {
     total
 }
 
+/// Side of the squares that [`exchange`] turns in registers.
+pub(super) const SQUARE: usize = 16;
+
+/// A square with its sides exchanged; rows of `to` are `apart` values apart.
+#[inline(always)]
+pub(super) fn turn_square<I: Copy>(rows: &[[I; SQUARE]; SQUARE], to: &mut [I], apart: usize) {
+    for column in 0..SQUARE {
+        let values: [I; SQUARE] = std::array::from_fn(|row| rows[row][column]);
+        to[column * apart..][..SQUARE].copy_from_slice(&values);
+    }
+}
+
+/// `to[column][i] = row(i)[column]` of the first columns of so many rows; rows of `to` are `apart` values apart.
+#[inline(always)]
+pub(super) fn exchange<'a, I: Copy + 'a>(
+    [rows, columns]: [usize; 2],
+    row: impl Fn(usize) -> &'a [I],
+    to: &mut [I],
+    apart: usize,
+) {
+    for from in (0..rows).step_by(SQUARE) {
+        let upto = rows.min(from + SQUARE);
+        let whole = if upto - from == SQUARE { columns - columns % SQUARE } else { 0 };
+        for column in (0..whole).step_by(SQUARE) {
+            let square = std::array::from_fn(|i| {
+                let row = &row(from + i)[column..][..SQUARE];
+                std::array::from_fn(|j| row[j])
+            });
+            turn_square(&square, &mut to[column * apart + from..], apart);
+        }
+        for i in from..upto {
+            for (x, column) in row(i)[whole..columns].iter().zip(whole..) {
+                to[column * apart + i] = *x;
+            }
+        }
+    }
+}
+
 /// Defines a function that runs an `#[inline(always)]` one compiled for the widest vectors of this processor.
 ///
 /// A closure handed to one such function would not do: unless the compiler happens to inline it, its body is compiled

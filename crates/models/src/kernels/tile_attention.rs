@@ -7,7 +7,7 @@
 //! libtorch's flash kernels; sums stay in f32.
 
 use super::{
-    stored::{Rows, Stored, exp, widest},
+    stored::{Rows, Stored, exchange, exp, widest},
     threads,
     tile_blocks::{Head, SIDE, Shape, Values},
     tiles::{Multiplied, Tiles, reads},
@@ -97,7 +97,8 @@ pub(super) fn forward<T: Multiplied>(
         let values = Head { shape, row: &|i| row(&v, at(i, kv_heads, kv)) }.by_columns();
         let seen = seen(place, window);
         let mut scores = Values::<f32>::new(shape.blocks * SIDE * SIDE);
-        let (mut shares, mut sums) = (Values::<T>::new(SIDE * SIDE), Values::<f32>::new(dim * SIDE));
+        let mut shares = Values::<T>::new(SIDE * SIDE);
+        let [mut sums, mut turned] = [(); 2].map(|()| Values::<f32>::new(dim * SIDE));
         let _tiles = Tiles;
         for block in 0..shape.blocks {
             let own = shape.rows_of(block);
@@ -113,18 +114,28 @@ pub(super) fn forward<T: Multiplied>(
                 let left = values.at(keys_of * shape.block());
                 T::product([dim, SIDE, SIDE], left, shares.at(0), sums.all(), n > 0);
             }
+            wide_turn(sums.all(), turned.all());
             for (i, row) in own.enumerate() {
                 let row = at(row, heads, head);
                 // SAFETY: this row of this head belongs to this task alone.
                 let (out, normaliser) = unsafe { (out.chunk(row, row + 1), normaliser.chunk(row, row + 1)) };
                 normaliser[0] = column.highest[i].mul_add(column.scale, column.total[i].ln());
                 let inverse = 1.0 / column.total[i];
-                for (o, s) in out.iter_mut().zip(sums.all().chunks_exact(SIDE)) {
-                    *o = T::store(s[i] * inverse);
+                for (o, s) in out.iter_mut().zip(&turned.all()[i * dim..]) {
+                    *o = T::store(s * inverse);
                 }
             }
         }
     });
+}
+
+widest! { fn wide_turn<>(columns: &[f32], rows: &mut [f32]) = turn; }
+
+/// `[dim][SIDE]` as `[SIDE][dim]`.
+#[inline(always)]
+fn turn(columns: &[f32], rows: &mut [f32]) {
+    let dim = columns.len() / SIDE;
+    exchange([dim, SIDE], |c| &columns[c * SIDE..(c + 1) * SIDE], rows, dim);
 }
 
 /// What softmax knows of the queries of a block.
@@ -211,7 +222,7 @@ pub(super) fn backward<T: Multiplied>(of: &Backward<'_>, groups: &[Placed], wind
         let [mut d_keys, mut d_values] = [(); 2].map(|()| Values::<f32>::new(shape.blocks * SIDE * dim));
         let [mut scores, mut slopes] = [(); 2].map(|()| Values::<f32>::new(SIDE * SIDE));
         let [mut p, mut ds, mut ds_right] = [(); 3].map(|()| Values::<T>::new(SIDE * SIDE));
-        let mut d_queries = Values::<f32>::new(dim * SIDE);
+        let [mut d_queries, mut turned] = [(); 2].map(|()| Values::<f32>::new(dim * SIDE));
         let seen = seen(place, window);
         let _tiles = Tiles;
         for head in kv * times..(kv + 1) * times {
@@ -248,12 +259,13 @@ pub(super) fn backward<T: Multiplied>(of: &Backward<'_>, groups: &[Placed], wind
                     let right = if T::TOGETHER == 1 { ds.at(0) } else { ds_right.at(0) };
                     T::product([dim, SIDE, SIDE], left, right, d_queries.all(), n > 0);
                 }
+                wide_turn(d_queries.all(), turned.all());
                 for (i, r) in own.enumerate() {
                     let r = at(r, heads, head);
                     // SAFETY: this row of this head belongs to this task alone.
                     let d_q = unsafe { d_q.chunk(r, r + 1) };
-                    for (d, s) in d_q.iter_mut().zip(d_queries.all().chunks_exact(SIDE)) {
-                        *d = T::store(s[i]);
+                    for (d, s) in d_q.iter_mut().zip(&turned.all()[i * dim..]) {
+                        *d = T::store(*s);
                     }
                 }
             }

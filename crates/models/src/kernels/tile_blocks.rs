@@ -1,6 +1,9 @@
 //! A head's rows cut into blocks of 64, in the orders in which the processor's kernels read the sides of products.
 
-use super::tiles::Multiplied;
+use super::{
+    stored::{Stored, exchange, widest},
+    tiles::Multiplied,
+};
 use std::marker::PhantomData;
 
 /// Rows of a block: queries or keys.
@@ -94,13 +97,12 @@ impl<T: Multiplied> Head<'_, T> {
     /// `[block][dim / N][row][N]`.
     fn turned<const N: usize>(&self) -> Values<T> {
         let mut out = self.shape.values();
+        let mut rows = [&[][..]; SIDE];
         for (block, to) in out.all().chunks_exact_mut(self.shape.block()).enumerate() {
-            for (i, row) in self.shape.rows_of(block).enumerate() {
-                let columns = to.as_chunks_mut::<N>().0.chunks_exact_mut(SIDE);
-                for (column, of) in columns.zip((self.row)(row).as_chunks::<N>().0) {
-                    column[i] = *of;
-                }
-            }
+            let here = self.shape.rows_of(block);
+            let rows = &mut rows[..here.len()];
+            rows.iter_mut().zip(here).for_each(|(row, i)| *row = (self.row)(i));
+            if N == 2 { wide_pairs(rows, to) } else { wide_singles(rows, to) }
         }
         out
     }
@@ -123,4 +125,24 @@ impl<T: Multiplied> Head<'_, T> {
         }
         out
     }
+}
+
+widest! { fn wide_pairs<T: Multiplied>(rows: &[&[T]], to: &mut [T]) = pairs; }
+widest! { fn wide_singles<T: Multiplied>(rows: &[&[T]], to: &mut [T]) = singles; }
+
+#[inline(always)]
+fn pairs<T: Multiplied>(rows: &[&[T]], to: &mut [T]) {
+    turn::<T, 2>(rows, to);
+}
+
+#[inline(always)]
+fn singles<T: Multiplied>(rows: &[&[T]], to: &mut [T]) {
+    turn::<T, 1>(rows, to);
+}
+
+/// Columns of `N` values as rows, [`SIDE`] columns long.
+#[inline(always)]
+fn turn<T: Multiplied, const N: usize>(rows: &[&[T]], to: &mut [T]) {
+    let to = to.as_chunks_mut::<N>().0;
+    exchange([rows.len(), to.len() / SIDE], |i| rows[i].as_chunks::<N>().0, to, SIDE);
 }

@@ -171,10 +171,10 @@ fn copy_model(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn training_pairs(lessons: &[corpus::Lesson], per_lesson: usize, seed: u64) -> Vec<Pair> {
     let split = Split::default();
     // Tasks of the built-in suites are Python's, and so is what the tiny model knows.
-    let python = lessons.iter().filter(|l| l.language == Language::Python);
-    python
+    let python = || lessons.iter().filter(|l| l.language == Language::Python);
+    let evaluated = split.evaluated_code(python());
+    python()
         .flat_map(|lesson| {
-            let evaluated = split.evaluated_code(lesson);
             lesson
                 .choose(per_lesson, seed, |n| {
                     split.part(&lesson.id, n) == Part::Train && !evaluated.contains(&lesson.variant(n).secure)

@@ -12,7 +12,7 @@ use corpus::{
 };
 use lexicon::{Language, jsonl};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Expands lessons into verified pairs, or into text for pre-training.
 ///
@@ -113,18 +113,18 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
         args.insecure_share
     );
     let mut lessons = lessons(&args.lessons)?;
+    let split = Split::default();
+    let trains = matches!(args.part, Wanted::Train | Wanted::Unevaluated);
+    let evaluated = if trains { split.evaluated_code(&lessons) } else { BTreeSet::new() };
     lessons.retain(|l| args.language.is_empty() || args.language.contains(&l.language));
     if args.form == Form::Text {
         // A docstring above the code is Python.
         lessons.retain(|l| l.language == Language::Python);
     }
     anyhow::ensure!(!lessons.is_empty(), "no lesson in {}", join(&args.language));
-    let split = Split::default();
     let mut made: Vec<Made<'_>> = Vec::new();
     let mut texts: Vec<Text> = Vec::new();
     for lesson in &lessons {
-        let evaluated = split.evaluated_code(lesson);
-        let trains = matches!(args.part, Wanted::Train | Wanted::Unevaluated);
         let chosen = lesson.choose(args.per_lesson, args.seed, |n| {
             wanted(split.part(&lesson.id, n), args.part) && !(trains && evaluated.contains(&lesson.variant(n).secure))
         });

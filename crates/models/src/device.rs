@@ -109,6 +109,11 @@ impl Compute {
         self.device == Device::Cpu && rows >= 128 && sides.iter().all(suits) && kernels::multiplies(form)
     }
 
+    /// Whether a product is compiled for the sides that it has.
+    pub(crate) fn compiles(self) -> bool {
+        self.device == Device::Cpu && (self.kind == Kind::BFloat16 || kernels::multiplies(self.form()))
+    }
+
     /// The same on the device of this number, where there are several: each process of a machine takes its own.
     #[must_use]
     pub const fn at(self, index: usize) -> Self {

@@ -26,7 +26,7 @@ mod pages {
     };
 
     /// Smaller tensors are malloc's.
-    const LARGE: usize = 1 << 20;
+    const LARGE: usize = 256 << 10;
 
     /// What runs are multiples of: the largest page of any processor that libtorch is built for.
     const GRAIN: usize = 64 << 10;

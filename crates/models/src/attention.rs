@@ -206,7 +206,8 @@ mod tests {
         let groups = [vec![vec![1, 2, 3, 4, 5], vec![1, 2, 9], vec![1, 2, 8, 8]], vec![vec![4; 170]]].map(Group::new);
         let short = Packed::new(&groups, decoder)?;
         let packed = Packed::with_masks(&groups, decoder)?;
-        let rows = packed.rows() as i64;
+        // With those that fill it up.
+        let rows = packed.ids.size()[0];
         let c = &decoder.config;
         let random = |heads| Tensor::randn([rows, heads, c.head_dim], (Kind::Float, decoder.compute.device));
         let (q, k, v, d_out) = (random(c.heads), random(c.kv_heads), random(c.kv_heads), random(c.heads).flatten(1, 2));

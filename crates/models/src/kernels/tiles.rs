@@ -180,6 +180,18 @@ fn slabs(terms: &[Term]) -> (Vec<Slab>, bool) {
     (lengths().flat_map(cut).collect(), whole)
 }
 
+/// What one kernel makes of a block's `m` rows: all of a whole block, and powers of two of a last one that is shorter. libtorch
+/// compiles a kernel for every number of rows, and keeps it; of few rows each (sampling) there are few numbers anyway.
+fn parts(m: usize, block: usize, rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let rest = m - from;
+        let next = if m == block || rows <= LEAST { rest } else { rest.checked_ilog2().map_or(0, |log| 1 << log) };
+        from += next;
+        (next > 0).then(|| from - next..from)
+    })
+}
+
 /// The sides of a product that one kernel makes, its `k`, and how far rows of the left side are apart.
 enum Piece {
     Pairs(*const Bf16, *const Bf16, usize, usize),
@@ -357,9 +369,12 @@ fn sum_of<T: Stored>(terms: &[Term], onto: Onto) -> Tensor {
             for (nth, slab) in slabs.iter().enumerate() {
                 for (panel, sums) in here.clone().zip(sums.chunks_exact_mut(block * PANEL)) {
                     let width = shape.width(panel);
-                    for (i, piece) in pieces(&terms[slab.term], *slab, from, panel, width).iter().flatten().enumerate()
-                    {
-                        add_up(piece, m, width, sums, nth + i > 0);
+                    for part in parts(m, block, rows) {
+                        let made = pieces(&terms[slab.term], *slab, from + part.start, panel, width);
+                        let sums = &mut sums[part.start * PANEL..part.end * PANEL];
+                        for (i, piece) in made.iter().flatten().enumerate() {
+                            add_up(piece, part.len(), width, sums, nth + i > 0);
+                        }
                     }
                 }
             }

@@ -154,9 +154,9 @@ impl Packed {
 
 /// The next of sixteen numbers of rows an octave.
 ///
-/// oneDNN compiles a product for every new number of rows, which takes longer than small products themselves, and those that
-/// [`crate::kernels`] asks for are kept for good (half a GiB after 1,400 steps of other sizes each, measured); so numbers of rows
-/// are made to come back, at the price of 3 % more rows on average.
+/// oneDNN compiles a product for every new number of rows, which takes longer than small products themselves, and libtorch keeps
+/// for good those that [`crate::kernels`] asks for; so numbers of rows are made to come back, at the price of 3 % more rows on
+/// average.
 pub(crate) fn even(rows: usize, compute: Compute) -> usize {
     if !compute.compiles() || rows < 16 {
         return rows;

@@ -103,10 +103,18 @@ impl Compute {
     pub(crate) fn tiles(self, rows: i64, sides: &[i64]) -> bool {
         let form = self.form();
         let suits = |side: &i64| match form {
-            Form::Pairs => *side >= 512 && side % 2 == 0,
+            Form::Pairs => *side >= 256 && side % 2 == 0,
             Form::Whole => *side >= 128,
         };
         self.device == Device::Cpu && rows >= 128 && sides.iter().all(suits) && kernels::multiplies(form)
+    }
+
+    /// Whether sums over so many rows of a batch are [`kernels::product`]'s too: not of f32 in halves.
+    pub(crate) fn turns(self, rows: i64) -> bool {
+        match self.form() {
+            Form::Pairs => self.kind == Kind::BFloat16 && rows % 2 == 0,
+            Form::Whole => true,
+        }
     }
 
     /// Whether a product is compiled for the sides that it has.

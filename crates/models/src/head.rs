@@ -10,7 +10,7 @@ use crate::{
     Compute, Decoder,
     kernels::{self, Factor, Onto, Panels, product},
     linear::{cast, weight_gradient},
-    packing::even,
+    packing::few,
 };
 use std::cell::{OnceCell, RefCell};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -151,11 +151,11 @@ impl Head {
         (0..n).step_by(size).map(move |from| (from, size.min(n - from)))
     }
 
-    /// A chunk's rows and tokens, filled up to an [`even`] number with a row that asks nothing, and its hidden states.
+    /// A chunk's rows and tokens, filled up to one of a [`few`] numbers with a row that asks nothing, and its hidden states.
     fn pick(&self, from: usize, n: usize, labels: &Labels, hidden: &Tensor) -> (Tensor, Vec<i64>, Tensor) {
         let mut tokens = labels.tokens[from..from + n].to_vec();
         let mut rows = labels.rows[from..from + n].to_vec();
-        let filled = even(n, self.compute);
+        let filled = few(n, self.compute);
         tokens.resize(filled, 0);
         rows.resize(filled, 0);
         let rows = Tensor::from_slice(&rows).to_device(self.compute.device);

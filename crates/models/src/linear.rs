@@ -117,15 +117,21 @@ pub(crate) fn cast(t: &Tensor, compute: Compute) -> Tensor {
 pub(crate) struct Input<'a> {
     x: &'a Tensor,
     factor: OnceCell<Factor>,
+    panels: OnceCell<Panels>,
 }
 
 impl<'a> Input<'a> {
     pub(crate) const fn new(x: &'a Tensor) -> Self {
-        Self { x, factor: OnceCell::new() }
+        Self { x, factor: OnceCell::new(), panels: OnceCell::new() }
     }
 
     fn factor(&self, compute: Compute) -> &Factor {
         self.factor.get_or_init(|| Factor::of(self.x, compute.form()))
+    }
+
+    /// As the right side of a sum over its rows.
+    fn panels(&self, compute: Compute) -> &Panels {
+        self.panels.get_or_init(|| Panels::of(self.x, compute.form()))
     }
 }
 
@@ -150,6 +156,11 @@ pub(crate) struct Back<'a> {
 }
 
 impl LowRank {
+    /// Which values of its input dropout left, and what they were multiplied with.
+    fn undropped<'a>(&self, kept: &'a Kept) -> Option<(&'a Tensor, f64)> {
+        kept.dropped.as_ref().map(|(_, stayed)| (stayed, 1.0 / (1.0 - self.dropout)))
+    }
+
     /// One side in the compute kind, with the scale on it: on the smallest of what is multiplied.
     pub(crate) fn scaled(&self, side: &Tensor, compute: Compute) -> Tensor {
         if (self.scale - 1.0).abs() > f64::EPSILON { cast(&(side * self.scale), compute) } else { cast(side, compute) }
@@ -228,8 +239,7 @@ impl Linear {
 
     /// Gradient of the input that projections share: `dy W` and the adapters' shares, all added up, and to `into`.
     pub(crate) fn input_gradient(ways: &[Back], into: Option<Tensor>, compute: Compute) -> (Tensor, Vec<LowGradient>) {
-        let plain = |way: &Back| way.kept.is_none_or(|kept| kept.dropped.is_none());
-        if ways.iter().all(|way| plain(way) && way.linear.tiles(way.d_y.size()[0], compute)) {
+        if ways.iter().all(|way| way.linear.tiles(way.d_y.size()[0], compute)) {
             return Self::input_gradient_on_tiles(ways, into, compute);
         }
         let mut sum = into;
@@ -243,25 +253,36 @@ impl Linear {
     }
 
     fn input_gradient_on_tiles(ways: &[Back], into: Option<Tensor>, compute: Compute) -> (Tensor, Vec<LowGradient>) {
-        let form = compute.form();
+        let (form, kind) = (compute.form(), compute.kind);
         let mut lows = Vec::with_capacity(ways.len());
         let mut sides = Vec::with_capacity(2 * ways.len());
+        // What dropout stands before is not a term of the sum.
+        let mut dropped = Vec::new();
         for way in ways {
             let d_y = Factor::of(way.d_y, form);
-            let low = way.linear.adapter.as_ref().filter(|_| way.kept.is_some()).map(|lora| {
+            let adapter = way.linear.adapter.as_ref().zip(way.kept);
+            let low = adapter.map(|(lora, kept)| {
                 let b = Panels::of(&lora.scaled(&lora.b, compute), form);
-                let d_low = product(&[(&d_y, &b)], Onto::Nothing, compute.kind);
+                let d_low = product(&[(&d_y, &b)], Onto::Nothing, kind);
                 let side = (Factor::of(&d_low, form), Panels::of(&cast(&lora.a, compute), form));
-                (d_low, side)
+                (d_low, side, lora.undropped(kept))
             });
             sides.push((d_y, Panels::of(&way.linear.weight.get(compute), form)));
-            lows.push(low.map(|(d_low, side)| {
-                sides.push(side);
+            lows.push(low.map(|(d_low, side, undropped)| {
+                match undropped {
+                    None => sides.push(side),
+                    Some(way) => dropped.push((side, way)),
+                }
                 d_low
             }));
         }
         let terms: Vec<Term> = sides.iter().map(|(left, right)| (left, right)).collect();
-        (product(&terms, into.map_or(Onto::Nothing, Onto::Matrix), compute.kind), lows)
+        let mut sum = product(&terms, into.map_or(Onto::Nothing, Onto::Matrix), kind);
+        for ((left, right), (stayed, scale)) in &dropped {
+            let d = product(&[(left, right)], Onto::Nothing, kind);
+            let _ = sum.g_add_(&Tensor::native_dropout_backward(&d, stayed, *scale));
+        }
+        (sum, lows)
     }
 
     /// `dy W`, plus the adapter's share, added to `into` where another projection of the same input left its own.
@@ -280,10 +301,10 @@ impl Linear {
         let (Some(lora), Some(kept)) = (&self.adapter, kept) else { return (d_x, None) };
         let d_low = Self::low_gradient(lora, d_y, compute);
         let a = cast(&lora.a, compute);
-        match &kept.dropped {
+        match lora.undropped(kept) {
             None => drop(d_x.addmm_(&d_low, &a)),
-            Some((_, stayed)) => {
-                let d = Tensor::native_dropout_backward(&d_low.matmul(&a), stayed, 1.0 / (1.0 - lora.dropout));
+            Some((stayed, scale)) => {
+                let d = Tensor::native_dropout_backward(&d_low.matmul(&a), stayed, scale);
                 let _ = d_x.g_add_(&d);
             }
         }
@@ -298,10 +319,10 @@ impl Linear {
         d_low
     }
 
-    /// Adds the gradients of whatever trains in a projection that read `x`; `d_low` is what [`Self::input_gradient`]
+    /// Adds the gradients of whatever trains in a projection that read `input`; `d_low` is what [`Self::input_gradient`]
     /// returned, where it was called.
-    pub(crate) fn learn(way: Back, x: &Tensor, d_low: LowGradient, compute: Compute) {
-        let Back { linear, kept, d_y } = way;
+    pub(crate) fn learn(way: Back, input: &Input, d_low: LowGradient, compute: Compute) {
+        let (Back { linear, kept, d_y }, x) = (way, input.x);
         if let Some(weight) = linear.weight.dense().filter(|w| w.requires_grad()) {
             let there = Some(weight.grad()).filter(Tensor::defined);
             if there.is_some() {
@@ -315,6 +336,20 @@ impl Linear {
         }
         if let (Some(lora), Some(kept)) = (&linear.adapter, kept) {
             let d_low = d_low.unwrap_or_else(|| Self::low_gradient(lora, d_y, compute));
+            if linear.tiles(x.size()[0], compute) && compute.turns(x.size()[0]) {
+                let form = compute.form();
+                let sum = |left: &Tensor, right: &Panels| {
+                    product(&[(&Factor::of_transposed(left), right)], Onto::Nothing, Kind::Float)
+                };
+                // The narrow side is the one that is turned.
+                accumulate(&lora.b, &sum(&kept.low, &Panels::of(d_y, form)).tr());
+                let of_a = match &kept.dropped {
+                    None => sum(&d_low, input.panels(compute)),
+                    Some((x, _)) => sum(&d_low, &Panels::of(x, form)),
+                };
+                accumulate(&lora.a, &of_a);
+                return;
+            }
             let x = kept.dropped.as_ref().map_or(x, |d| &d.0);
             // Of large products the narrow side first: libtorch reads the wide one in rows then, and not in columns (twice
             // as fast with 2,048 of them, measured).
@@ -353,8 +388,7 @@ impl Linear {
 /// `d^T x`, `[out, in]`: the gradient of a weight, added in place to one that is there.
 pub(crate) fn weight_gradient(d: &Tensor, x: &Tensor, there: Option<Tensor>, compute: Compute) -> Tensor {
     let form = compute.form();
-    // Pairs out of a transpose were not measured.
-    if form == Form::Whole && compute.tiles(d.size()[1], &x.size()[1..]) {
+    if compute.turns(d.size()[0]) && compute.tiles(d.size()[1], &x.size()[1..]) {
         let onto = there.map_or(Onto::Nothing, Onto::Matrix);
         return product(&[(&Factor::of_transposed(d), &Panels::of(x, form))], onto, Kind::Float);
     }

@@ -21,18 +21,28 @@ mod pages {
     use std::{
         collections::{BTreeSet, HashMap},
         ffi::{c_int, c_void},
+        fs::File,
+        io::Read,
         ptr,
         sync::{Mutex, Once, PoisonError},
     };
 
-    /// Smaller tensors are malloc's.
-    const LARGE: usize = 256 << 10;
-
-    /// What runs are multiples of: the largest page of any processor that libtorch is built for.
+    /// What runs are multiples of: the largest page of any processor that libtorch is built for. Shorter pieces cost a small model a
+    /// sixth of its speed (16 KiB, measured).
     const GRAIN: usize = 64 << 10;
+
+    /// Smaller tensors are malloc's.
+    const LARGE: usize = 2 * GRAIN;
 
     /// Shortest run that is cut off a longer one; a shorter rest goes with it.
     const LEAST: usize = 2 * GRAIN;
+
+    /// Mappings of a process in which nothing is moved any more: a run that moved here in pieces stays that many for the kernel,
+    /// and Linux allows 65,530 (`vm.max_map_count`).
+    const MAPPINGS: usize = 16 << 10;
+
+    /// Moves between two counts of them. A move cuts a mapping at both of its ends at most.
+    const OFTEN: usize = 2048;
 
     #[expect(unsafe_code, reason = "declared as in shim/memory.cpp")]
     unsafe extern "C" {
@@ -67,12 +77,24 @@ mod pages {
     }
 
     /// Runs of pages by their addresses.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     struct Pool {
         /// Bytes and address of what nobody uses.
         free: BTreeSet<(usize, usize)>,
         /// Bytes by address of what tensors use.
         taken: HashMap<usize, usize>,
+        /// Moves since mappings were counted.
+        moves: usize,
+        /// Whether there are too many: then pages go back to the system and come new, as one mapping a run.
+        renews: bool,
+        /// Mappings that are too many; pages move again from half of them on.
+        mappings: usize,
+    }
+
+    impl Default for Pool {
+        fn default() -> Self {
+            Self { free: BTreeSet::new(), taken: HashMap::new(), moves: 0, renews: false, mappings: MAPPINGS }
+        }
     }
 
     impl Pool {
@@ -104,9 +126,13 @@ mod pages {
 
         /// A range of addresses with all the free pages that fit, the longest runs first, and new ones for the rest.
         fn gather(&mut self, bytes: usize) -> Option<usize> {
+            if self.moves >= OFTEN {
+                self.moves = 0;
+                self.renews = mappings() > if self.renews { self.mappings / 2 } else { self.mappings };
+            }
             let start = map(bytes, None).or_else(|| {
                 // Where the system has no more, what is free here may be what is missing.
-                std::mem::take(&mut self.free).into_iter().for_each(|(bytes, at)| unmap(at, bytes));
+                self.release();
                 map(bytes, None)
             })?;
             let mut done = 0;
@@ -116,7 +142,10 @@ mod pages {
                 if size > part {
                     self.free.insert((size - part, at + part));
                 }
-                if !moved(at, part, start + done) {
+                self.moves += 1;
+                if self.renews {
+                    unmap(at, part);
+                } else if !moved(at, part, start + done) {
                     // The kernel may refuse what was moved here from several places (before 6.17), or one mapping more. Then the
                     // pages go back to it, and new ones stand in the range.
                     unmap(at, part);
@@ -130,11 +159,26 @@ mod pages {
             Some(start)
         }
 
+        /// Gives back what is free.
+        fn release(&mut self) {
+            std::mem::take(&mut self.free).into_iter().for_each(|(bytes, at)| unmap(at, bytes));
+        }
+
         /// Bytes held, free ones included.
         #[cfg(test)]
         fn held(&self) -> usize {
             self.free.iter().map(|(bytes, _)| bytes).sum::<usize>() + self.taken.values().sum::<usize>()
         }
+    }
+
+    /// Mappings of this process; 0 where the system does not say.
+    fn mappings() -> usize {
+        let Ok(mut file) = File::open("/proc/self/maps") else { return 0 };
+        let (mut lines, mut buffer) = (0, [0; 16 << 10]);
+        while let Ok(n @ 1..) = file.read(&mut buffer) {
+            lines += buffer[..n].iter().filter(|&&c| c == b'\n').count();
+        }
+        lines
     }
 
     /// New zeroed pages, at `at` in the place of whatever is there.
@@ -178,16 +222,21 @@ mod pages {
             (0..bytes).step_by(4096).map(move |i| unsafe { &mut *ptr::with_exposed_provenance_mut::<u64>(at + i) })
         }
 
+        /// Numbers without pattern, the same every time.
+        fn random() -> impl FnMut(usize) -> usize {
+            let mut state = 7u64;
+            move |below| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) as usize % below
+            }
+        }
+
         /// Runs of many lengths, taken and given in an order without pattern: none touches another's pages, and no more is held
         /// than was needed at once.
         #[test]
         fn pages_move_and_are_never_shared() {
             let mut pool = Pool::default();
-            let mut state = 7u64;
-            let mut random = move |below: usize| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 33) as usize % below
-            };
+            let mut random = random();
             let (mut runs, mut live, mut most): (Vec<(usize, usize, u64)>, usize, usize) = (Vec::new(), 0, 0);
             for mark in 0..3_000u64 {
                 // It grows and shrinks by turns.
@@ -214,7 +263,36 @@ mod pages {
                 assert!(pages(at, bytes).all(|page| *page == mark), "pages of its own");
                 pool.give(at);
             }
-            pool.free.iter().for_each(|&(bytes, at)| unmap(at, bytes));
+            pool.release();
+        }
+
+        /// What moved many times is in many pieces for the kernel, of which it allows so many: their number has a bound.
+        #[test]
+        fn pieces_stay_few() {
+            let before = mappings();
+            let mut most = [0; 2];
+            for (most, bound) in most.iter_mut().zip([before + 500, usize::MAX]) {
+                let mut pool = Pool { mappings: bound, ..Pool::default() };
+                let (mut random, mut runs): (_, Vec<usize>) = (random(), Vec::new());
+                for n in 0..40_000 {
+                    if runs.len() < 200 {
+                        let at = pool.take(LARGE + random(30 * LARGE)).expect("memory");
+                        pages(at, GRAIN).for_each(|page| *page = 1);
+                        runs.push(at);
+                    } else {
+                        // Half of them at once, as at the end of a pass.
+                        runs.drain(..100).for_each(|at| assert!(pool.give(at)));
+                    }
+                    if n % 100 == 0 {
+                        *most = mappings().max(*most);
+                    }
+                }
+                runs.into_iter().for_each(|at| assert!(pool.give(at)));
+                pool.release();
+            }
+            let [bounded, free] = most;
+            println!("{before} mappings before, {bounded} at most with the bound, {free} without");
+            assert!(bounded < before + 500 + 2 * OFTEN && 2 * bounded < free, "{before} {bounded} {free}");
         }
 
         /// Tensors on both sides of the limit, made on several threads at once.

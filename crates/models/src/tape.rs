@@ -12,7 +12,7 @@ use crate::{
     families::Projection::{self, Down, Gate, GateUp, K, O, Q, Qkv, Up, V},
     head::HeadGradient,
     kernels::{self, Norm, NormGradient},
-    linear::{Back, Kept, Linear, LowGradient, accumulate},
+    linear::{Back, Input, Kept, Linear, LowGradient, accumulate},
 };
 use tch::{Kind, Tensor, no_grad};
 
@@ -271,13 +271,14 @@ impl Decoder {
         (d_x, lows.pop().flatten())
     }
 
-    fn learn(&self, block: &Block, tape: &BlockTape, p: Projection, x: &Tensor, d: &Tensor, low: LowGradient) {
+    fn learn(&self, block: &Block, tape: &BlockTape, p: Projection, x: &Input, d: &Tensor, low: LowGradient) {
         Linear::learn(Self::way(block, tape, p, d), x, low, self.compute);
     }
 
     fn learn_all(&self, block: &Block, tape: &BlockTape, x: &Tensor, learning: Learning) {
+        let input = Input::new(x);
         for (p, d, low) in learning {
-            self.learn(block, tape, p, x, &d, low);
+            self.learn(block, tape, p, &input, &d, low);
         }
     }
 
@@ -310,7 +311,7 @@ impl Decoder {
             }
             (None, other) => (vec![(Up, slope(&up, &d_active, other))], gelu_or_silu(&up, other)),
         };
-        self.learn(block, tape, Down, &active, d, low);
+        self.learn(block, tape, Down, &Input::new(&active), d, low);
         drop(active);
         let gradients = match (block.get(GateUp), gradients.as_slice()) {
             (Some(_), [(_, d_gate), (_, d_up)]) => vec![(GateUp, Tensor::cat(&[d_gate, d_up], 1))],
@@ -329,7 +330,7 @@ impl Decoder {
         angles: &Angles,
     ) -> Vec<(Projection, Tensor)> {
         let (d_a, low) = self.back(block, tape, O, d);
-        self.learn(block, tape, O, &tape.attended.out, d, low);
+        self.learn(block, tape, O, &Input::new(&tape.attended.out), d, low);
         let (mut d_q, mut d_k, mut d_v) = self.attend_back(packed, &tape.attended, &d_a);
         Self::learn_prefixes(packed, block, [&mut d_k, &mut d_v], tape.attended.kept_of_prefixes.as_ref());
         if let Some((cos, sin)) = angles {

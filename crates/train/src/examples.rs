@@ -90,6 +90,18 @@ impl Example {
     pub fn tokens(&self) -> usize {
         self.sequences().iter().map(|s| s.ids.len()).sum()
     }
+
+    /// Tokens that are computed: those a pair begins with count once.
+    #[must_use]
+    pub fn unique_tokens(&self) -> usize {
+        let shared = match self {
+            Self::Pair { chosen, rejected, .. } => {
+                chosen.ids.iter().zip(&rejected.ids).take_while(|(one, other)| one == other).count()
+            }
+            Self::Single { .. } => 0,
+        };
+        self.tokens() - shared
+    }
 }
 
 /// What became of the rows: told before training starts.

@@ -16,6 +16,7 @@ pub mod config;
 pub mod examples;
 mod layout;
 pub mod metrics;
+mod rehearsal;
 pub mod run;
 pub mod step;
 

@@ -7,6 +7,7 @@ use crate::{
     config::{SaveDtype, Schedule},
     examples,
     metrics::Log,
+    rehearsal::Largest,
     step::{self, Reference, Sums},
 };
 use models::{
@@ -14,6 +15,7 @@ use models::{
     optimizer::{AdamW, AdamWConfig},
 };
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
@@ -54,6 +56,9 @@ pub enum Outcome {
     /// Stopped on request after this many steps, with a checkpoint.
     Stopped(usize),
 }
+
+/// A run of no more steps than this meets its largest one soon enough.
+const FEW: usize = 32;
 
 /// Trains. `stop` is looked at between steps: Ctrl-C sets it.
 ///
@@ -145,6 +150,11 @@ pub fn run(
         done: state.step,
         precision: compute.precision_name(),
     });
+
+    if steps.saturating_sub(state.step) > FEW {
+        trainer.rehearse(&train, &mut order, state.step..steps, observer)?;
+        optimizer.zero_grad();
+    }
 
     let patience = config.evaluation.patience;
     // A run that was killed between its last checkpoint and its end had enough already.
@@ -347,6 +357,24 @@ struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
+    /// Takes the largest of `steps` for what it needs, see [`Largest`]. Gradients are left behind; nothing else is, since every
+    /// step draws from a seed of its own.
+    fn rehearse(
+        &self,
+        examples: &[Example],
+        order: &mut Order,
+        steps: Range<usize>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        let own = |batch: &[usize]| mine(self.ranks, batch.len()).map(|i| batch[i]).collect();
+        let most = self.config.optim.micro_tokens;
+        // Each rank its own: what they sum up on the way is not looked at.
+        let Some(largest) = Largest::of(examples, order, steps, own, most) else { return Ok(()) };
+        let Largest { step, tokens } = largest;
+        observer.says(&format!("trying the largest step first: number {}, {tokens} tokens at once", step + 1));
+        self.step(examples, &order.step(step), step).map(drop)
+    }
+
     fn step(&self, examples: &[Example], batch: &[usize], number: usize) -> Result<StepMetrics> {
         let whole: Vec<&Example> = batch.iter().map(|&i| &examples[i]).collect();
         let objective = &self.config.objective;

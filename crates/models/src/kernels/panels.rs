@@ -11,7 +11,10 @@ use super::{
     stored::{Bf16, Rows, SQUARE, Stored, exchange, turn_square, widest},
     threads,
 };
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use tch::{Device, Kind, Tensor};
 
 /// Columns of a panel.
@@ -263,20 +266,47 @@ fn whole_by_rows(t: &Tensor) -> Panels {
     packed
 }
 
-/// A contiguous matrix of f32 with its sides exchanged.
-#[expect(unsafe_code, reason = "every stretch of rows is taken once")]
-pub(super) fn transposed(t: &Tensor) -> Tensor {
-    let (n, k) = sides(t);
-    let out = Tensor::empty([k as i64, n as i64], (Kind::Float, Device::Cpu));
-    let (source, to) = (Rows::<f32>::of(t, k), Rows::<f32>::of(&out, n));
-    threads::each(k.div_ceil(ROWS), |chunk| {
-        let (from, until) = (chunk * ROWS, k.min((chunk + 1) * ROWS));
-        // SAFETY: the source is only read.
-        let rows: &[f32] = unsafe { source.chunk(0, n) };
-        // SAFETY: these rows are written here alone.
-        wide_stretch(rows, k, from, unsafe { to.chunk(from, until) });
+/// Longest stretch of [`turned`]'s rows.
+pub(super) const SLAB: usize = 512;
+
+/// What `k` is cut into where kernels should be few: whole slabs, and powers of two of the rest.
+pub(super) fn stretches(k: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let length = (k - from).checked_ilog2().map(|log| SLAB.min(1 << log))?;
+        from += length;
+        Some(from - length..from)
+    })
+}
+
+/// A contiguous `[k, n]` with its sides exchanged, in [`stretches`] of `k`: each is `[n, its length]`, one after the other. So how
+/// far rows are apart does not depend on `k`.
+#[expect(unsafe_code, reason = "every corner of a stretch is taken once")]
+pub(super) fn turned<T: Stored>(t: &Tensor) -> Tensor {
+    let (k, n) = sides(t);
+    let out = room(k * n, T::KIND);
+    let (source, to) = (Rows::<T>::of(t, n), Rows::<T>::of(&out, 1));
+    let stretches: Vec<Range<usize>> = stretches(k).collect();
+    let chunks = n.div_ceil(ROWS);
+    threads::each(stretches.len() * chunks, |task| {
+        let (stretch, from) = (&stretches[task / chunks], task % chunks * ROWS);
+        let (length, rows) = (stretch.len(), ROWS.min(n - from));
+        let at = n * stretch.start + from * length;
+        // SAFETY: the source is only read, and these rows of this stretch are written here alone.
+        let (values, to): (&[T], _) =
+            unsafe { (source.chunk(stretch.start, stretch.end), to.chunk(at, at + rows * length)) };
+        wide_corner(values, n, from, to);
     });
     out
+}
+
+widest! { fn wide_corner<T>(values: &[T], n: usize, from: usize, to: &mut [T]) = corner; }
+
+/// Columns from `from` on as the rows of `to`, as many as it has room for.
+#[inline(always)]
+fn corner<T: Stored>(values: &[T], n: usize, from: usize, to: &mut [T]) {
+    let length = values.len() / n;
+    exchange([length, to.len() / length], |row| &values[row * n + from..(row + 1) * n], to, length);
 }
 
 widest! { fn wide_stretch<>(rows: &[f32], k: usize, from: usize, to: &mut [f32]) = stretch; }

@@ -40,3 +40,21 @@ fn blocks_that_run_again_learn_the_same() -> Outcome {
     assert_eq!(bench.results("kept")?, bench.results("again")?);
     Ok(())
 }
+
+/// A long run tries its largest step first and forgets it: a short one, which does not, begins with the same digits.
+#[test]
+fn the_largest_step_is_tried_and_forgotten() -> Outcome {
+    let bench = Bench::new()?;
+    let run = |output, steps| -> Outcome<_> {
+        let config = bench.config(Run { output, steps, ..Run::LPO })?;
+        let sets = ["--set", "optim.schedule=constant", "--set", "optim.warmup-ratio=0.0"];
+        let said = bench.finishes(&[&["train", &config], &sets[..]].concat())?;
+        let mut rows = bench.metrics(output)?;
+        rows.iter_mut().filter_map(|row| row.as_object_mut()).for_each(|row| drop(row.remove("seconds")));
+        Ok((rows, said.contains("trying the largest step first: number ")))
+    };
+    let ((long, tried), (short, not)) = (run("long", 60)?, run("short", 30)?);
+    assert!(tried && !not);
+    assert_eq!(long[..30], short[..]);
+    Ok(())
+}

@@ -99,11 +99,12 @@ impl Compute {
     /// Whether [`kernels::product`] makes the products of matrices of this many rows with weights of these sides.
     ///
     /// A product pays for the packing of its weight, which few rows do not bring in again (measured: 128 of 768 x 768 do),
-    /// and bf16 is read in pairs. f32 as it is gains enough for smaller sides too.
+    /// and bf16 is read in pairs. f32 as it is gains enough for smaller sides too; bf16 of smaller sides is no slower, and libtorch
+    /// would compile and keep a product for every number of rows.
     pub(crate) fn tiles(self, rows: i64, sides: &[i64]) -> bool {
         let form = self.form();
         let suits = |side: &i64| match form {
-            Form::Pairs => *side >= 256 && side % 2 == 0,
+            Form::Pairs => *side >= if self.kind == Kind::BFloat16 { 256 } else { 512 } && side % 2 == 0,
             Form::Whole => *side >= 128,
         };
         self.device == Device::Cpu && rows >= 128 && sides.iter().all(suits) && kernels::multiplies(form)

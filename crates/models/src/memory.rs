@@ -27,8 +27,8 @@ mod pages {
         sync::{Mutex, Once, PoisonError},
     };
 
-    /// What runs are multiples of: the largest page of any processor that libtorch is built for. Shorter pieces cost a small model a
-    /// sixth of its speed (16 KiB, measured).
+    /// What runs are multiples of: the largest page of any processor that libtorch is built for. Shorter ones end in more pieces for
+    /// the kernel to move.
     const GRAIN: usize = 64 << 10;
 
     /// Smaller tensors are malloc's.
